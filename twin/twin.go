@@ -332,6 +332,7 @@ type Reject struct {
 	Size       int          `json:"size"`               // of the whole payload
 	Reason     RejectReason `json:"reason"`
 	Detail     string       `json:"detail,omitempty"` // what was found and what was expected
+	Readings   int          `json:"readings"`         // how many readings were refused with it; 0 when the payload could not be read
 }
 
 // MaxRejectPayload bounds, in bytes, what is kept of a refused payload.

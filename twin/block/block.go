@@ -58,14 +58,20 @@ func (b *Batch) AppendNumber(ds twin.DatastreamID, phenomenonNs, resultNs int64,
 
 // AppendText adds a text row.
 func (b *Batch) AppendText(ds twin.DatastreamID, phenomenonNs, resultNs int64, text string, q twin.Quality) {
-	ref, ok := b.textIndex[text]
+	b.AppendTextBytes(ds, phenomenonNs, resultNs, []byte(text), q)
+}
+
+// AppendTextBytes adds a text row and keeps no reference to text; a text that
+// the dictionary already has costs no allocation.
+func (b *Batch) AppendTextBytes(ds twin.DatastreamID, phenomenonNs, resultNs int64, text []byte, q twin.Quality) {
+	ref, ok := b.textIndex[string(text)]
 	if !ok {
 		if b.textIndex == nil {
 			b.textIndex = make(map[string]uint32)
 		}
-		b.Texts = append(b.Texts, text)
+		b.Texts = append(b.Texts, string(text))
 		ref = uint32(len(b.Texts))
-		b.textIndex[text] = ref
+		b.textIndex[b.Texts[ref-1]] = ref
 	}
 	b.AppendNumber(ds, phenomenonNs, resultNs, 0, q)
 	b.TextRefs[len(b.TextRefs)-1] = ref
