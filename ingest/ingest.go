@@ -37,11 +37,13 @@ type Registry interface {
 	AutoRegister(ctx context.Context, code, property string, result twin.ResultType) (*registry.Terminal, error)
 }
 
-// Appender is the log. Append returns nil once everything is durable. After an
-// error the pipeline calls it again with the same Group until it succeeds; the
-// Group's ID lets the log recognise what it already has.
+// Appender is the log. Append returns once everything is durable, with the
+// position of the last batch; a zero position when there were only rejects.
+// After an error the pipeline calls it again with the same arguments until it
+// succeeds; the log recognises what it already has of them. Append keeps no
+// reference to its arguments after it succeeded.
 type Appender interface {
-	Append(ctx context.Context, g *block.Group) error
+	Append(ctx context.Context, batches []*block.Batch, rejects []twin.Reject) (twin.Position, error)
 }
 
 // Options of a Pipeline.
@@ -100,6 +102,7 @@ func (o *Options) defaults() {
 type Waiter interface {
 	// Durable reports that the oldest n messages handed over and not yet
 	// reported are durable, as readings or as rejects. Calls come in the order
-	// of the Flush calls, from one goroutine, and must not block.
-	Durable(n int)
+	// of the Flush calls, from one goroutine, and must not block. pos is where
+	// the log had the last of them; zero when all were refused.
+	Durable(n int, pos twin.Position)
 }

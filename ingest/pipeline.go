@@ -75,7 +75,10 @@ type gathering struct {
 	readings int
 	rejects  int
 	bytes    int
-	group    block.Group
+
+	// What the committer makes of the slabs, and appends.
+	batches []*block.Batch // one for each district and domain
+	refused []twin.Reject
 }
 
 type waiter struct {
@@ -118,11 +121,12 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		if g == nil {
 			return nil
 		}
-		if !p.commit(ctx, g) {
+		pos, ok := p.commit(ctx, g)
+		if !ok {
 			return nil
 		}
 		for _, w := range g.waiters {
-			w.w.Durable(w.n)
+			w.w.Durable(w.n, pos)
 		}
 		p.recycle(g)
 	}
@@ -153,24 +157,24 @@ func (p *Pipeline) take() *gathering {
 }
 
 // commit makes g durable, however often that takes; false when ctx ended first.
-func (p *Pipeline) commit(ctx context.Context, g *gathering) bool {
+func (p *Pipeline) commit(ctx context.Context, g *gathering) (twin.Position, bool) {
 	p.build(g)
 	wait := p.o.RetryMin
 	for {
 		start := p.o.Clock()
-		err := p.o.Log.Append(ctx, &g.group)
+		pos, err := p.o.Log.Append(ctx, g.batches, g.refused)
 		if err == nil {
 			p.m.groupSeconds.Observe(p.o.Clock().Sub(start).Seconds())
 			p.m.groups.Add(1)
 			p.m.stored.Add(uint64(g.readings))
-			p.m.countRejects(g.group.Rejects)
+			p.m.countRejects(g.refused)
 			if p.failing.Swap(nil) != nil {
 				p.o.Logger.Info("the log takes readings again")
 			}
-			return true
+			return pos, true
 		}
 		if ctx.Err() != nil {
-			return false
+			return twin.Position{}, false
 		}
 		if p.failing.Swap(&err) == nil {
 			p.o.Logger.Error("the log does not take readings; acknowledgements are withheld until it does", "error", err)
@@ -178,7 +182,7 @@ func (p *Pipeline) commit(ctx context.Context, g *gathering) bool {
 		p.m.retries.Add(1)
 		select {
 		case <-ctx.Done():
-			return false
+			return twin.Position{}, false
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, p.o.RetryMax)
@@ -188,24 +192,24 @@ func (p *Pipeline) commit(ctx context.Context, g *gathering) bool {
 // build sorts the rows of all slabs into the group's batches.
 func (p *Pipeline) build(g *gathering) {
 	p.shardMu.RLock()
-	for len(g.group.Batches) < len(p.shards) {
-		s := p.shards[len(g.group.Batches)]
+	for len(g.batches) < len(p.shards) {
+		s := p.shards[len(g.batches)]
 		b := &block.Batch{}
 		b.Reset(s.district, s.domain)
-		g.group.Batches = append(g.group.Batches, b)
+		g.batches = append(g.batches, b)
 	}
 	p.shardMu.RUnlock()
 	for _, s := range g.slabs {
 		for i := range s.rows {
 			r := &s.rows[i]
-			b := g.group.Batches[r.shard]
+			b := g.batches[r.shard]
 			if r.isText {
 				b.AppendTextBytes(r.datastream, r.phenomenonNs, r.resultNs, s.texts[r.textOff:r.textOff+r.textLen], r.quality)
 			} else {
 				b.AppendNumber(r.datastream, r.phenomenonNs, r.resultNs, r.value, r.quality)
 			}
 		}
-		g.group.Rejects = append(g.group.Rejects, s.rejects...)
+		g.refused = append(g.refused, s.rejects...)
 	}
 }
 
@@ -220,12 +224,11 @@ func (p *Pipeline) recycle(g *gathering) {
 	clear(g.waiters)
 	g.waiters = g.waiters[:0]
 	g.readings, g.rejects, g.bytes = 0, 0, 0
-	g.group.ID = 0
-	for _, b := range g.group.Batches {
+	for _, b := range g.batches {
 		b.Reset(b.District, b.Domain)
 	}
-	clear(g.group.Rejects)
-	g.group.Rejects = g.group.Rejects[:0]
+	clear(g.refused)
+	g.refused = g.refused[:0]
 	p.mu.Lock()
 	p.spare = g
 	// The committer takes the open group only when it is back here, so the

@@ -336,7 +336,7 @@ func (c *conn) flush(ctx context.Context) error {
 }
 
 // Durable acknowledges the oldest n messages; the pipeline calls it.
-func (c *conn) Durable(n int) {
+func (c *conn) Durable(n int, _ twin.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, id := range c.ids[c.idsHead : c.idsHead+n] {
