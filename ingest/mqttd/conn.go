@@ -218,6 +218,10 @@ func (c *conn) handle(ctx context.Context, b []byte, now time.Time) (used, need 
 				return used, 0, err
 			}
 		}
+		if c.session == nil && used < len(b) && b[used]>>4 != typeConnect {
+			// Not worth waiting for the rest of it: this is no MQTT client.
+			return used, 0, malformed("the first packet is not a CONNECT but of type %d", b[used]>>4)
+		}
 		first, body, size, err := header(b[used:])
 		if err != nil {
 			return used, 0, err
@@ -407,9 +411,6 @@ func (c *conn) write() {
 func (c *conn) control(ctx context.Context, first byte, packet []byte) error {
 	kind := first >> 4
 	if c.session == nil {
-		if kind != typeConnect {
-			return malformed("the first packet is not a CONNECT but of type %d", kind)
-		}
 		return c.connect(ctx, first, packet)
 	}
 	switch kind {
