@@ -1,0 +1,186 @@
+package log
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// forgetAfter is how long a failed group that nobody tries again is kept in
+// mind.
+const forgetAfter = 10 * time.Minute
+
+// retries remembers the groups that failed, by their content: which ids their
+// records were sent with and which of them are stored. It is empty, and costs
+// nothing, while the log is well.
+type retries struct {
+	n  atomic.Int64
+	mu sync.Mutex
+	m  map[[sha256.Size]byte]tried
+}
+
+type tried struct {
+	id                 uint64
+	ids                []string
+	seqs               []uint64
+	afterObs, afterRej uint64
+	firstNs, lastNs    int64
+}
+
+// take moves what is known of an earlier try to g; false: there was none.
+func (r *retries) take(g *group) bool {
+	if r.n.Load() == 0 {
+		return false
+	}
+	key := g.digest()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.m[key]
+	if !ok || len(t.ids) != len(g.records) {
+		return false
+	}
+	delete(r.m, key)
+	r.n.Store(int64(len(r.m)))
+	g.id, g.afterObs, g.afterRej, g.firstNs = t.id, t.afterObs, t.afterRej, t.firstNs
+	for i := range g.records {
+		g.records[i].id, g.records[i].seq = t.ids[i], t.seqs[i]
+	}
+	return true
+}
+
+// put remembers g. Over its limit the group that was tried the longest time
+// ago is forgotten.
+func (r *retries) put(g *group, now time.Time) {
+	key := g.digest()
+	t := tried{id: g.id, afterObs: g.afterObs, afterRej: g.afterRej, firstNs: g.firstNs, lastNs: now.UnixNano()}
+	if t.firstNs == 0 {
+		t.firstNs = t.lastNs
+	}
+	for i := range g.records {
+		t.ids = append(t.ids, g.records[i].id)
+		t.seqs = append(t.seqs, g.records[i].seq)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.m == nil {
+		r.m = make(map[[sha256.Size]byte]tried)
+	}
+	var oldest [sha256.Size]byte
+	oldestNs := int64(0)
+	for k, old := range r.m {
+		if t.lastNs-old.lastNs > int64(forgetAfter) {
+			delete(r.m, k)
+		} else if oldestNs == 0 || old.lastNs < oldestNs {
+			oldest, oldestNs = k, old.lastNs
+		}
+	}
+	if len(r.m) >= maxFailedGroups {
+		delete(r.m, oldest)
+	}
+	r.m[key] = t
+	r.n.Store(int64(len(r.m)))
+}
+
+// reconcile finds out which records of a group that failed are stored after
+// all. While the first try is younger than the duplicate window the server
+// itself knows; later the streams are read, headers only, from where they
+// ended before the first try.
+func (s *session) reconcile(ctx context.Context, g *group) error {
+	if time.Now().UnixNano()-g.firstNs < int64(s.l.o.window/2) {
+		return nil
+	}
+	missing := map[bool]map[string]*record{}
+	for i := range g.records {
+		r := &g.records[i]
+		if r.seq != 0 {
+			continue
+		}
+		if missing[r.reject] == nil {
+			missing[r.reject] = make(map[string]*record)
+		}
+		missing[r.reject][r.id] = r
+	}
+	for reject, ids := range missing {
+		st := s.obs
+		if reject {
+			st = s.rej
+		}
+		if err := s.find(ctx, st, g.after(reject), ids); err != nil {
+			if ctx.Err() != nil {
+				return canceled(ctx.Err())
+			}
+			return unavailable(opAppend, "the log cannot be searched for the records of a failed append", err)
+		}
+	}
+	return nil
+}
+
+// find reads the headers of a stream after a sequence and sets the sequence of
+// the records it meets.
+func (s *session) find(ctx context.Context, st streamState, after uint64, ids map[string]*record) error {
+	cons, err := st.handle.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, InactiveThreshold: consumerLinger,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.deleteConsumer(st, cons.CachedInfo().Name)
+	for len(ids) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		msgs, err := cons.FetchNoWait(1000)
+		if err != nil {
+			return err
+		}
+		got, pending := 0, uint64(0)
+		for msg := range msgs.Messages() {
+			got++
+			meta, err := msg.Metadata()
+			if err != nil {
+				return err
+			}
+			pending = meta.NumPending
+			id := msg.Headers().Get(jetstream.MsgIDHeader)
+			if r := ids[id]; r != nil {
+				r.seq = meta.Sequence.Stream
+				delete(ids, id)
+			}
+		}
+		if err := msgs.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
+			return err
+		}
+		if got > 0 && pending == 0 {
+			return nil
+		}
+		if got == 0 {
+			info, err := cons.Info(ctx)
+			if err != nil {
+				return err
+			}
+			if info.NumPending == 0 {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// deleteConsumer removes a consumer; one that is missed goes by itself after
+// consumerLinger.
+func (s *session) deleteConsumer(st streamState, name string) {
+	select {
+	case <-s.dead:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = st.handle.DeleteConsumer(ctx, name)
+}
