@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -148,6 +147,3 @@ func BenchmarkEachLatest(b *testing.B) {
 		}
 	}
 }
-
-// TestMain keeps the benchmark's profile honest about the process it runs in.
-var _ = os.Getpid
