@@ -119,7 +119,9 @@ func (s *State) Apply(batches []*block.Batch, pos twin.Position) {
 
 func (s *State) apply(b *block.Batch) {
 	// A lock is kept over neighbouring rows of one page: rows of one terminal
-	// mostly are.
+	// mostly are. Measured against one RWMutex for all pages, taken for 256 rows
+	// at a time: that is a quarter faster on rows scattered over a million
+	// datastreams, slower on neighbours, and readers on other cores meet.
 	var held *page
 	heldNo := twin.DatastreamID(-1)
 	for i, ds := range b.Datastreams {
