@@ -23,6 +23,7 @@ import (
 
 const (
 	pageBits = 8
+	maxHeld  = 1024          // rows for which Apply keeps a lock, some 20 µs
 	pageSize = 1 << pageBits // datastreams in a page: what one lock guards and Each copies at once
 
 	// MaxDatastream is the greatest DatastreamID that a State holds. Ids are
@@ -125,7 +126,7 @@ func (s *State) apply(b *block.Batch) {
 	var held *page
 	heldNo := twin.DatastreamID(-1)
 	for i, ds := range b.Datastreams {
-		if no := ds >> pageBits; no != heldNo || held == nil || ds <= 0 {
+		if no := ds >> pageBits; no != heldNo || held == nil || ds <= 0 || i%maxHeld == 0 {
 			if held != nil {
 				held.mu.Unlock()
 			}
