@@ -147,6 +147,21 @@ func (s *Session) Publish(ctx context.Context, topic, payload []byte, receivedNs
 	return s.stage(ctx, r, topic, payload, receivedNs)
 }
 
+// Observe is Publish for a source that knows the Datastream and has the
+// payload of a SensorThings Observation. It gives what was staged; when the
+// reading was refused, Rejected has the reason.
+func (s *Session) Observe(ctx context.Context, id twin.DatastreamID, payload []byte, receivedNs int64) (twin.Observation, error) {
+	topic := "v1.1/Datastreams(" + strconv.FormatInt(int64(id), 10) + ")/Observations"
+	if err := s.Publish(ctx, []byte(topic), payload, receivedNs); err != nil || len(s.slab.rows) == 0 {
+		return twin.Observation{}, err
+	}
+	r := &s.slab.rows[len(s.slab.rows)-1]
+	return twin.Observation{
+		Datastream: r.datastream, PhenomenonNs: r.phenomenonNs, ResultNs: r.resultNs, Value: r.value,
+		Text: string(s.slab.texts[r.textOff : r.textOff+r.textLen]), IsText: r.isText, Quality: r.quality,
+	}, nil
+}
+
 // stage checks the decoded readings of a message and stages them. Readings are
 // refused one by one; a second refusal for the same reason joins the first, so
 // that one message makes a few rejects at most.

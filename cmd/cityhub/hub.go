@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"cityhub/ingest"
+	"cityhub/ingest/mqttd"
+	"cityhub/internal/sample"
+	"cityhub/streams"
+	"cityhub/streams/log"
+	"cityhub/twin"
+	"cityhub/twin/block"
+	"cityhub/twin/policy"
+	"cityhub/twin/registry"
+	"cityhub/twin/registry/manifest"
+	"cityhub/twin/series/pebble"
+	"cityhub/twin/state"
+)
+
+// hub is every part of a running cityhub.
+type hub struct {
+	cfg     Config
+	logger  *slog.Logger
+	metrics *prometheus.Registry
+
+	registry *registry.Registry
+	log      *log.Log
+	series   *pebble.Store
+	state    *state.State
+	gate     *policy.Gate
+	pipeline *ingest.Pipeline
+	mqtt     *mqttd.Server
+	streams  *streams.Hub
+	stored   *watermark // how far the series store has come
+	handler  http.Handler
+
+	sampleTerminals int
+}
+
+// service is something that runs beside the hub and ends with it.
+type service struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+// openHub opens the stores and builds every part. The caller closes it.
+func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err error) {
+	h := &hub{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry()}
+	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}()
+	part := func(name string) *slog.Logger { return logger.With("part", name) }
+
+	if h.registry, err = registry.Open(ctx, registry.Options{Path: filepath.Join(cfg.Data, "registry.db"), Logger: part("registry")}); err != nil {
+		return nil, err
+	}
+	minFree := cfg.Log.MinFreeBytes
+	if minFree == 0 {
+		minFree = -1 // the parts take zero for their default
+	}
+	if h.log, err = log.Open(ctx, log.Options{
+		Dir: filepath.Join(cfg.Data, "log"), URL: cfg.Log.URL, Credentials: cfg.Log.Credentials,
+		MaxAge: cfg.Log.MaxAge, MaxBytes: cfg.Log.MaxBytes, MinFree: minFree,
+		Logger: part("log"), Metrics: h.metrics,
+	}); err != nil {
+		return nil, err
+	}
+	// The store stops a little before the log does not: what is acknowledged
+	// waits in the log until there is room again.
+	if h.series, err = pebble.Open(filepath.Join(cfg.Data, "series"), pebble.Options{MinFreeBytes: minFree, Logger: part("series"), Metrics: h.metrics}); err != nil {
+		return nil, err
+	}
+	h.state = state.New()
+	pos, err := h.state.Load(ctx, h.series)
+	if err != nil {
+		return nil, err
+	}
+	h.stored = newWatermark(pos)
+	h.gate = policy.New(policy.Options{Registry: h.registry, Series: h.series, State: h.state, AnonymousRole: policy.Role(cfg.Auth.AnonymousRole)})
+	h.pipeline = ingest.New(ingest.Options{
+		Registry: h.registry, Log: h.log, AutoRegister: cfg.Ingest.AutoRegister,
+		MaxFuture: cfg.Ingest.MaxFuture, MaxPast: cfg.Ingest.MaxPast,
+		Logger: part("ingest"), Metrics: h.metrics,
+	})
+	h.mqtt = mqttd.New(mqttd.Options{
+		Pipeline: h.pipeline, Authenticate: h.registry.Authenticate,
+		MaxPacketBytes: cfg.MQTT.MaxPacketBytes, MaxConnections: cfg.MQTT.MaxConnections,
+		Logger: part("mqtt"), Metrics: h.metrics,
+	})
+	if h.streams, err = streams.New(streams.Options{
+		Source: streams.SourceFunc(h.tail), State: h.state, Directory: h.registry, Labels: h.labels,
+		MaxClients: cfg.HTTP.MaxStreamClients, Logger: part("streams"), Metrics: h.metrics,
+	}); err != nil {
+		return nil, err
+	}
+	if h.handler, err = h.routes(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Close closes the stores; Run has returned before.
+func (h *hub) Close() error {
+	var errs []error
+	if h.log != nil {
+		errs = append(errs, h.log.Close())
+	}
+	if h.series != nil {
+		errs = append(errs, h.series.Close())
+	}
+	if h.registry != nil {
+		errs = append(errs, h.registry.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Run serves until ctx ends or a part fails, then stops the parts in the order
+// in which a reading passes them.
+func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func(), beside ...service) error {
+	g, ctx := errgroup.WithContext(ctx)
+	start := func(name string, run func(context.Context) error) {
+		g.Go(func() error {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	start("ingest", h.pipeline.Run)
+	start("series", h.storeSeries)
+	start("streams", h.streams.Run)
+	start("mqtt", func(ctx context.Context) error { return h.mqtt.Serve(ctx, mqttLn) })
+	start("http", func(ctx context.Context) error { return h.serveHTTP(ctx, httpLn) })
+	for _, s := range beside {
+		start(s.name, s.run)
+	}
+	ready()
+	return g.Wait()
+}
+
+// serveHTTP serves until ctx ends, then gives requests and streams a moment.
+func (h *hub) serveHTTP(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           h.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(h.logger.With("part", "http").Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := errors.Join(h.streams.Shutdown(stop), srv.Shutdown(stop))
+	<-failed
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(srv.Close())
+	}
+	return err
+}
+
+// tail follows the log from after. A position that the log does not have, for
+// it was recreated or has let go of that record, starts at what it does have:
+// views replace what they hold already, so nothing is counted twice.
+func (h *hub) tail(ctx context.Context, after twin.Position, maxRows int, fn streams.GroupFunc) error {
+	err := h.log.Tail(ctx, after, log.TailOptions{MaxRows: maxRows}, fn)
+	if twin.ErrorCode(err) == twin.CodeConflict && ctx.Err() == nil {
+		h.logger.Warn("a view starts again at the oldest record of the log", "after", after.String(), "reason", err)
+		err = h.log.Tail(ctx, twin.Position{}, log.TailOptions{MaxRows: maxRows}, fn)
+	}
+	return err
+}
+
+// seriesRows is how many readings one write of the series store takes at most.
+const seriesRows = 64 << 10
+
+// storeSeries brings the log into the series store.
+func (h *hub) storeSeries(ctx context.Context) error {
+	after, err := h.series.Position(ctx)
+	if err != nil {
+		return err
+	}
+	return h.tail(ctx, after, seriesRows, func(ctx context.Context, batches []*block.Batch, pos twin.Position) error {
+		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+			err := h.series.Append(ctx, batches, pos)
+			if err == nil {
+				h.stored.advance(pos)
+				return nil
+			}
+			if twin.ErrorCode(err) != twin.CodeUnavailable {
+				return err
+			}
+			// The disk is full, most likely. The readings are safe in the log.
+			h.logger.Error("the series store waits", "position", pos.String(), "error", err, "retry", wait)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(wait):
+			}
+		}
+	})
+}
+
+// importSample registers the sample's terminals.
+func (h *hub) importSample(ctx context.Context) error {
+	m, err := manifest.Parse("sample terminals", sample.Manifest())
+	if err != nil {
+		return err
+	}
+	h.sampleTerminals = len(m.Terminals)
+	_, err = h.registry.Import(ctx, m, registry.ImportOptions{})
+	return err
+}
