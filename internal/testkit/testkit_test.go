@@ -1,7 +1,6 @@
 package testkit
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -79,9 +78,11 @@ func TestHubStartKillRestart(t *testing.T) {
 	if h.MQTT != "127.0.0.1:1" || h.Token() != "secret" {
 		t.Errorf("MQTT %q, token %q", h.MQTT, h.Token())
 	}
-	if log := h.Log(); !strings.Contains(log, "started with serve --data "+h.DataDir) || !strings.Contains(log, "--set a=b") || !strings.Contains(log, "getting ready") {
-		t.Errorf("the log lacks standard output, standard error or arguments:\n%s", log)
-	}
+	// Standard error comes through a pipe of its own and may be a little later.
+	WaitFor(t, 5*time.Second, "standard output, standard error and arguments in the log", func() bool {
+		log := h.Log()
+		return strings.Contains(log, "started with serve --data "+h.DataDir) && strings.Contains(log, "--set a=b") && strings.Contains(log, "getting ready")
+	})
 
 	before, pid := h.HTTP, h.Pid()
 	h.Kill9()
@@ -148,7 +149,7 @@ func TestHubThatDoesNotStopCleanly(t *testing.T) {
 
 func TestRunCommand(t *testing.T) {
 	h := &Hub{t: t, log: &tail{}, o: HubOptions{Binary: self(t), Env: []string{"TESTKIT_PROGRAM=dies"}}}
-	out, err := h.Run(context.Background(), "import", "terminals", "x.yaml")
+	out, err := h.Run(t.Context(), "import", "terminals", "x.yaml")
 	if err == nil || !strings.Contains(out, "started with import terminals x.yaml") || !strings.Contains(out, "no disk") {
 		t.Errorf("Run gives %v and %q", err, out)
 	}
