@@ -37,10 +37,10 @@ bin/cityhub: viewer/dist/index.html FORCE
 	@mkdir -p bin
 	$(GOBUILD) -o $@ ./cmd/cityhub
 
-# The built page is its own stamp: it is newer than its sources, or is built again.
+# The built page is its own stamp: it is newer than its sources, or is built again. Vite empties the folder, and git keeps it.
 viewer/dist/index.html: viewer/node_modules/.stamp $(VIEWER_SOURCES)
 	npm --prefix viewer run build
-	@touch $@
+	@touch viewer/dist/.gitkeep $@
 
 viewer/node_modules/.stamp: viewer/package.json viewer/package-lock.json
 	npm --prefix viewer ci --no-audit --no-fund

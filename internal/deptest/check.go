@@ -22,8 +22,9 @@ func (v Violation) String() string {
 
 // Rules is a set of rules. Patterns are folders relative to the module's root:
 // "twin" is that folder alone, "twin/..." also everything below it, "..."
-// everything and "./..." every package of the module. A pattern of packages
-// outside the module is an import path in the same form.
+// everything, "./..." every package of the module and "*test" every folder
+// whose name ends so. A pattern of packages outside the module is an import
+// path in the same form.
 type Rules struct {
 	Arrows     []Arrow
 	Only       []Only
@@ -204,6 +205,9 @@ func matchAny(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		if p == "..." || p == name {
 			return true
+		}
+		if suffix, ok := strings.CutPrefix(p, "*"); ok {
+			return strings.HasSuffix(name, suffix)
 		}
 		base, deep := strings.CutSuffix(p, "/...")
 		return deep && (name == base || strings.HasPrefix(name, base+"/"))

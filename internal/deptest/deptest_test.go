@@ -63,6 +63,7 @@ func TestPlantedViolations(t *testing.T) {
 		{"WebSocket in the domain", "twin/state/x.go", "package state\n\nimport _ \"github.com/gorilla/websocket\"", "twin/state → github.com/gorilla/websocket", "streams/ws"},
 		{"cgo", "twin/state/x.go", "package state\n\nimport \"C\"", "twin/state → C", "pure Go"},
 		{"testing in the program", "twin/state/x.go", "package state\n\nimport _ \"testing\"", "twin/state → testing", "stay out of the program"},
+		{"testing in a conformance suite", "twin/series/seriestest/x.go", "// Package seriestest is a suite.\npackage seriestest\n\nimport _ \"testing\"", "", ""},
 		{"init", "twin/state/x.go", "package state\n\nfunc init() {}", "func init", "because it was imported"},
 		{"a method named init", "twin/state/x.go", "package state\n\ntype t struct{}\n\nfunc (t) init() {}", "", ""},
 		{"a file of another system", "twin/state/x_windows.go", "//go:build windows\n\npackage state\n\nfunc init() {}", "func init", "because it was imported"},

@@ -71,8 +71,8 @@ func CityHub() Rules {
 				Why: "the binary stays pure Go: CGO_ENABLED=0 builds it for every machine a city has",
 			},
 			{
-				Import: []string{"testing/...", "internal/testkit/..."}, In: []string{"internal/testkit/...", "internal/deptest/...", "twin/series/seriestest/..."}, Tests: true,
-				Why: "test helpers stay out of the program: they belong in _test.go files, in internal/testkit or in a conformance suite",
+				Import: []string{"testing/...", "internal/testkit/...", "go.uber.org/goleak", "pgregory.net/rapid"}, In: []string{"internal/testkit/...", "*test"}, Tests: true,
+				Why: "test helpers stay out of the program: they belong in _test.go files, in internal/testkit or in a package whose name ends in test, such as a conformance suite",
 			},
 		},
 		Uses: []Only{
