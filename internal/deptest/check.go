@@ -27,6 +27,7 @@ func (v Violation) String() string {
 // path in the same form.
 type Rules struct {
 	Arrows     []Arrow
+	Closed     []string // packages that arrows are not followed through: a rule of their own bounds them
 	Only       []Only
 	Uses       []Only // Import is then "import/path.Name"
 	TestsMay   []Allowance
@@ -41,6 +42,7 @@ type Rules struct {
 type Arrow struct {
 	From, Except []string // Except narrows From
 	To, ToExcept []string // ToExcept narrows To
+	Direct       bool     // only what is imported directly counts
 	Why          string
 }
 
@@ -146,8 +148,8 @@ func (r Rules) checkArrows(m *Module, p *Package) []Violation {
 				switch {
 				case forbidden(dir, local):
 					way = []string{dir}
-				case local:
-					way = m.way(dir, p.Dir, forbidden)
+				case local && !rule.Direct:
+					way = m.way(dir, p.Dir, r.Closed, forbidden)
 				}
 				if way != nil {
 					arrow := strings.Join(append([]string{p.Dir}, way...), " → ")
@@ -165,8 +167,9 @@ func (r Rules) testMay(from, to string) bool {
 
 // way is the shortest chain of imports, of files that are no tests, from the
 // package in dir to a forbidden package of the module; nil when there is none.
-// It does not pass through home, whose own imports are checked by themselves.
-func (m *Module) way(dir, home string, forbidden func(dir string, local bool) bool) []string {
+// It does not pass through home, whose own imports are checked by themselves,
+// nor through closed packages.
+func (m *Module) way(dir, home string, closed []string, forbidden func(dir string, local bool) bool) []string {
 	type step struct {
 		dir  string
 		back *step
@@ -182,7 +185,7 @@ func (m *Module) way(dir, home string, forbidden func(dir string, local bool) bo
 			return chain
 		}
 		p := m.byDir[at.dir]
-		if p == nil {
+		if p == nil || matchAny(closed, at.dir) {
 			continue
 		}
 		for _, f := range p.Files {

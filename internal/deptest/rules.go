@@ -13,7 +13,7 @@ func CityHub() Rules {
 				Why: "spatial is geometry: it knows nothing of readings, so that it can be used and tested by itself",
 			},
 			{
-				From: []string{"twin"}, To: []string{"./..."}, ToExcept: []string{"spatial/..."},
+				From: []string{"twin"}, To: []string{"./..."}, ToExcept: []string{"spatial/..."}, Direct: true,
 				Why: "twin is the vocabulary of every other package: what it imported, all would import; of the hub it may know spatial",
 			},
 			{
@@ -37,14 +37,15 @@ func CityHub() Rules {
 				Why: "stores never import handlers: a store is used by the gate and by tests without any protocol around it",
 			},
 			{
-				From: []string{"internal/web/..."}, To: []string{"./..."}, ToExcept: []string{"twin", "spatial/...", "internal/web/..."},
-				Why: "every HTTP handler imports internal/web, so of the hub it may know only the domain types and errors of twin",
+				From: []string{"internal/web/..."}, To: []string{"./..."}, ToExcept: []string{"twin", "twin/policy", "internal/web/..."}, Direct: true,
+				Why: "every HTTP handler imports internal/web, so of the hub it may know only the errors of twin and, from twin/policy, who is asking",
 			},
 			{
 				From: []string{"..."}, Except: []string{"cmd/...", "internal/..."}, To: []string{"cmd/...", "internal/bench/...", "internal/deptest/..."},
 				Why: "programs wire packages together; nothing depends on a program",
 			},
 		},
+		Closed: []string{"internal/web/..."},
 		Only: []Only{
 			{
 				Import: []string{"github.com/knadh/koanf/...", "github.com/alecthomas/kong/..."}, In: []string{"cmd/...", "internal/bench/..."},
@@ -63,8 +64,8 @@ func CityHub() Rules {
 				Why: "only the registry knows that entities are kept in SQLite; the others know its methods",
 			},
 			{
-				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
-				Why: "only streams/ws serves WebSocket; programs and tests may be clients of it",
+				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
+				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them; programs and tests may be clients of it",
 			},
 			{
 				Import: []string{"C"}, In: nil,
@@ -78,7 +79,7 @@ func CityHub() Rules {
 		Uses: []Only{
 			{
 				Import: []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "syscall.Getenv", "syscall.Environ"},
-				In:     []string{"cmd/...", "internal/testkit/...", "internal/bench/..."}, Tests: true,
+				In:     []string{"cmd/...", "internal/testkit/...", "internal/bench/...", "*test"}, Tests: true,
 				Why: "only programs read the environment; a setting that a package reads behind its caller's back cannot be tested or documented",
 			},
 			{
