@@ -1,0 +1,118 @@
+package deptest
+
+// CityHub is the import rules of this module: spatial ← twin ← {ingest,
+// streams} ← cmd.
+func CityHub() Rules {
+	stores := []string{"twin/registry/...", "twin/series/...", "twin/state/...", "streams/log/...", "spatial/store/..."}
+	handlers := []string{"internal/web/...", "ingest/...", "twin/sensorthings/...", "twin/policy/...", "streams", "streams/ws/...", "streams/sse/...", "spatial/features/...", "spatial/tiles3d/...", "net/http"}
+	const nameWhy = "a package is named for its one responsibility; a drawer for everything has none"
+	return Rules{
+		Arrows: []Arrow{
+			{
+				From: []string{"spatial/..."}, To: []string{"twin/...", "ingest/...", "streams/...", "viewer/...", "cmd/..."},
+				Why: "spatial is geometry: it knows nothing of readings, so that it can be used and tested by itself",
+			},
+			{
+				From: []string{"twin"}, To: []string{"./..."}, ToExcept: []string{"spatial/..."}, Direct: true,
+				Why: "twin is the vocabulary of every other package: what it imported, all would import; of the hub it may know spatial",
+			},
+			{
+				From: []string{"twin/..."}, To: []string{"ingest/...", "streams/...", "viewer/...", "cmd/..."},
+				Why: "the domain does not know how readings come in or go out: imports run spatial ← twin ← {ingest, streams} ← cmd",
+			},
+			{
+				From: []string{"ingest/..."}, To: []string{"streams/...", "viewer/...", "cmd/..."},
+				Why: "ingest and streams never meet: the log stands between them, and cmd hands ingest the log behind an interface that ingest declares",
+			},
+			{
+				From: []string{"streams/..."}, To: []string{"ingest/...", "viewer/...", "cmd/..."},
+				Why: "streams and ingest never meet: what streams show comes from the log, never from a connection that has not been made durable",
+			},
+			{
+				From: []string{"viewer/..."}, To: []string{"twin/...", "ingest/...", "streams/...", "spatial/...", "cmd/..."},
+				Why: "the viewer speaks to the hub over HTTP only, as any other client does",
+			},
+			{
+				From: stores, To: handlers,
+				Why: "stores never import handlers: a store is used by the gate and by tests without any protocol around it",
+			},
+			{
+				From: []string{"internal/web/..."}, To: []string{"./..."}, ToExcept: []string{"twin", "twin/policy", "internal/web/..."}, Direct: true,
+				Why: "every HTTP handler imports internal/web, so of the hub it may know only the errors of twin and, from twin/policy, who is asking",
+			},
+			{
+				From: []string{"..."}, Except: []string{"cmd/...", "internal/..."}, To: []string{"cmd/...", "internal/bench/...", "internal/deptest/..."},
+				Why: "programs wire packages together; nothing depends on a program",
+			},
+		},
+		Closed: []string{"internal/web/..."},
+		Only: []Only{
+			{
+				Import: []string{"github.com/knadh/koanf/...", "github.com/alecthomas/kong/..."}, In: []string{"cmd/...", "internal/bench/..."},
+				Why: "only programs read configuration; a package gets an Options struct with documented zero values",
+			},
+			{
+				Import: []string{"github.com/nats-io/..."}, In: []string{"streams/log/..."},
+				Why: "only the log package knows that the log is NATS JetStream; the others know positions and batches",
+			},
+			{
+				Import: []string{"github.com/cockroachdb/pebble/..."}, In: []string{"twin/series/pebble/..."},
+				Why: "only twin/series/pebble knows Pebble; the others know the contract twin/series",
+			},
+			{
+				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/..."},
+				Why: "only the registry knows that entities are kept in SQLite; the others know its methods",
+			},
+			{
+				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
+				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them; programs and tests may be clients of it",
+			},
+			{
+				Import: []string{"C"}, In: nil,
+				Why: "the binary stays pure Go: CGO_ENABLED=0 builds it for every machine a city has",
+			},
+			{
+				Import: []string{"testing/...", "internal/testkit/...", "go.uber.org/goleak", "pgregory.net/rapid"}, In: []string{"internal/testkit/...", "*test"}, Tests: true,
+				Why: "test helpers stay out of the program: they belong in _test.go files, in internal/testkit or in a package whose name ends in test, such as a conformance suite",
+			},
+		},
+		Uses: []Only{
+			{
+				Import: []string{"os.Getenv", "os.LookupEnv", "os.Environ", "os.ExpandEnv", "syscall.Getenv", "syscall.Environ"},
+				In:     []string{"cmd/...", "internal/testkit/...", "internal/bench/...", "*test"}, Tests: true,
+				Why: "only programs read the environment; a setting that a package reads behind its caller's back cannot be tested or documented",
+			},
+			{
+				Import: []string{"github.com/gorilla/websocket.Upgrader", "github.com/gorilla/websocket.Upgrade"}, In: []string{"streams/ws/..."}, Tests: true,
+				Why: "one place accepts WebSocket connections, so that limits, close codes and the gate hold for all of them",
+			},
+			{
+				Import: []string{"log.Fatal", "log.Fatalf", "log.Fatalln", "os.Exit"}, In: []string{"cmd/...", "internal/bench/..."}, Tests: true,
+				Why: "a package returns errors; only a program ends the process, after what it started has been closed",
+			},
+		},
+		TestsMay: []Allowance{
+			{
+				From: []string{"ingest/..."}, To: []string{"streams/log/..."},
+				Why: "only the real log can show that acknowledged means durable",
+			},
+			{
+				From: []string{"ingest/...", "streams/..."}, To: []string{"github.com/nats-io/..."},
+				Why: "a test may start an external NATS server or look at what the log wrote",
+			},
+			{
+				From: []string{"cmd/..."}, To: []string{"..."},
+				Why: "end-to-end tests look at every part of the running hub",
+			},
+			{
+				From: []string{"twin/policy/...", "twin/sensorthings/..."}, To: []string{"twin/series/pebble/..."},
+				Why: "the gate is tested with the real store behind it",
+			},
+		},
+		BadNames: map[string]string{
+			"util": nameWhy, "utils": nameWhy, "common": nameWhy, "helper": nameWhy, "helpers": nameWhy, "misc": nameWhy, "shared": nameWhy,
+		},
+		InitWhy:    "code that runs because it was imported cannot be configured, ordered or tested: construct it and hand it on",
+		CommentWhy: "every package says in a comment \"Package name …\" what it is for, what it guarantees and which goroutines may use it",
+	}
+}
