@@ -134,12 +134,12 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir:      dir,
-		disk:     &patientFS{FS: o.fs, logger: o.Logger},
 		logger:   o.Logger,
 		minFree:  o.MinFreeBytes,
 		fail:     &failure{logger: o.Logger},
 		closeFin: make(chan struct{}),
 	}
+	s.disk = &patientFS{FS: o.fs, logger: o.Logger, fail: s.fail}
 	s.metrics = newMetrics(s)
 	s.droppedBefore.Store(minHour)
 	if err = o.fs.MkdirAll(dir, 0o750); err != nil {
