@@ -120,7 +120,8 @@ type Store struct {
 	// the database can no longer be closed, only left.
 	abandoned bool
 
-	dropMu        sync.Mutex   // held while DropBefore removes index keys
+	dropCalls     sync.Mutex   // one DropBefore at a time; taken before appendMu
+	dropMu        sync.Mutex   // held while DropBefore removes index keys; taken after appendMu
 	droppedBefore atomic.Int32 // the hour before which rows were dropped since Open
 }
 

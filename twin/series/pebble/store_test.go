@@ -202,6 +202,57 @@ func TestDropBefore(t *testing.T) {
 	}
 }
 
+// TestDropDuringLateAppends appends rows older than what is being dropped: in
+// the end every row that is left is found through the index.
+func TestDropDuringLateAppends(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	const datastreams = 20
+	done := make(chan struct{})
+	errs := make(chan error, 1)
+	go func() {
+		defer close(errs)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if err := s.DropBefore(context.Background(), benchStart); err != nil {
+					errs <- err
+					return
+				}
+			}
+		}
+	}()
+	for i := range int64(300) {
+		var rows []twin.Observation
+		for ds := twin.DatastreamID(1); ds <= datastreams; ds++ {
+			rows = append(rows, at(ds, benchStart+i*60e9), at(ds, benchStart-(i%10)*24*hourNs-2*hourNs))
+		}
+		appendRows(t, s, rows...)
+	}
+	close(done)
+	if err := <-errs; err != nil {
+		t.Fatal(err)
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{prefixRow}, UpperBound: []byte{prefixRow + 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, found := int64(0), int64(0)
+	for ok := it.First(); ok; ok = it.Next() {
+		stored++
+	}
+	if err := it.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for ds := twin.DatastreamID(1); ds <= datastreams; ds++ {
+		found += count(t, s, ds)
+	}
+	if stored != found || found < 300*datastreams {
+		t.Errorf("%d rows are stored, %d are found, want the same and at least %d", stored, found, 300*datastreams)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	s, err := Open(t.TempDir(), Options{Metrics: reg})
