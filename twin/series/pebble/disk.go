@@ -19,10 +19,12 @@ const spaceRetry = 200 * time.Millisecond
 // the process (it calls Fatalf, or panics with a mutex held); a full disk
 // needs no such end, because nothing is acknowledged while the write waits and
 // the write goes through once there is space. A sorted table that meets a full
-// disk does fail: Pebble takes that well, and its removal gives space back.
+// disk does fail: Pebble takes that well, and its removal gives space back. But
+// Pebble tries again at once and for ever, so such a failure is slowed down.
 type patientFS struct {
 	vfs.FS
 	logger *slog.Logger
+	fail   *failure
 
 	waiting atomic.Int32 // writes that wait for space now
 	waited  atomic.Uint64
@@ -54,17 +56,31 @@ func (fs *patientFS) patiently(name string, op func() error) error {
 }
 
 func (fs *patientFS) wrap(name string, open func() (vfs.File, error)) (f vfs.File, err error) {
-	if !vital(name) {
-		return open()
-	}
-	err = fs.patiently(name, func() error {
+	attempt := func() error {
 		f, err = open()
 		return err
-	})
+	}
+	file := &patientFile{fs: fs, name: name, vital: vital(name)}
+	if file.vital {
+		err = fs.patiently(name, attempt)
+	} else {
+		err = fs.slowly(attempt)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &patientFile{File: f, fs: fs, name: name}, nil
+	file.File = f
+	return file, nil
+}
+
+// slowly runs op and takes its time over a failure for want of space, and over
+// any work of a store that has failed, as it leads nowhere.
+func (fs *patientFS) slowly(op func() error) error {
+	err := op()
+	if (errors.Is(err, syscall.ENOSPC) || fs.fail.fatal.Load() != nil) && !fs.closing.Load() {
+		time.Sleep(spaceRetry)
+	}
+	return err
 }
 
 func (fs *patientFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -80,15 +96,23 @@ func (fs *patientFS) Unwrap() vfs.FS { return fs.FS }
 
 type patientFile struct {
 	vfs.File
-	fs   *patientFS
-	name string
+	fs    *patientFS
+	name  string
+	vital bool
 }
 
-// Write writes all of p, the rest of it after a part was written when the disk
-// filled up in between.
-func (f *patientFile) Write(p []byte) (int, error) {
+// Write writes all of p to a vital file, the rest of it after a part was
+// written when the disk filled up in between.
+func (f *patientFile) Write(p []byte) (n int, err error) {
+	if !f.vital {
+		err = f.fs.slowly(func() error {
+			n, err = f.File.Write(p)
+			return err
+		})
+		return n, err
+	}
 	written := 0
-	err := f.fs.patiently(f.name, func() error {
+	err = f.fs.patiently(f.name, func() error {
 		n, err := f.File.Write(p[written:])
 		written += n
 		return err

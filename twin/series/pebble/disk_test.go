@@ -217,6 +217,11 @@ func TestFullDiskUnderTables(t *testing.T) {
 	}
 	eventually(t, "background error", func() bool { return s.Healthy() != nil })
 	wantUnavailable(t, "health", s.Healthy())
+	before := fs.hits.Load()
+	time.Sleep(2 * spaceRetry)
+	if tries := fs.hits.Load() - before; tries > 10 {
+		t.Errorf("%d attempts in %v: a full disk keeps a core busy", tries, 2*spaceRetry)
+	}
 	fs.heal()
 	eventually(t, "healthy", func() bool { return s.Healthy() == nil })
 	appendCrash(t, s, n)

@@ -25,19 +25,23 @@ func (s *Store) DropBefore(ctx context.Context, ns int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.dropMu.Lock()
-	defer s.dropMu.Unlock()
+	s.dropCalls.Lock()
+	defer s.dropCalls.Unlock()
 	cut := hourOf(ns)
-	if err := s.dropRows(op, cut); err != nil {
+	err := s.dropRows(op, cut)
+	defer s.dropMu.Unlock()
+	if err != nil {
 		return err
 	}
 	return s.dropIndex(ctx, op, dayOf(cut))
 }
 
-// dropRows takes the append lock for the one write that removes the rows.
+// dropRows takes the append lock for the one write that removes the rows. It
+// returns with dropMu held.
 func (s *Store) dropRows(op string, cut int32) error {
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
+	s.dropMu.Lock()
 	if err := s.fail.err(op); err != nil {
 		return err
 	}

@@ -120,7 +120,8 @@ type Store struct {
 	// the database can no longer be closed, only left.
 	abandoned bool
 
-	dropMu        sync.Mutex   // held while DropBefore removes index keys
+	dropCalls     sync.Mutex   // one DropBefore at a time; taken before appendMu
+	dropMu        sync.Mutex   // held while DropBefore removes index keys; taken after appendMu
 	droppedBefore atomic.Int32 // the hour before which rows were dropped since Open
 }
 
@@ -134,12 +135,12 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir:      dir,
-		disk:     &patientFS{FS: o.fs, logger: o.Logger},
 		logger:   o.Logger,
 		minFree:  o.MinFreeBytes,
 		fail:     &failure{logger: o.Logger},
 		closeFin: make(chan struct{}),
 	}
+	s.disk = &patientFS{FS: o.fs, logger: o.Logger, fail: s.fail}
 	s.metrics = newMetrics(s)
 	s.droppedBefore.Store(minHour)
 	if err = o.fs.MkdirAll(dir, 0o750); err != nil {
