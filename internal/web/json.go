@@ -52,7 +52,7 @@ func UnmarshalJSON(body []byte, v any) error {
 	dec := json.NewDecoder(strings.NewReader(string(body)))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return jsonError(err)
+		return JSONError(err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return &twin.Error{Code: twin.CodeInvalid, Op: "read body", Message: "there is more than one JSON value in the body", Hint: "send one"}
@@ -73,7 +73,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error)
 	return nil, &twin.Error{Code: twin.CodeInvalid, Op: "read body", Message: "the body ended before its length", Err: err}
 }
 
-func jsonError(err error) error {
+// JSONError turns an error of encoding/json into one that names the field at
+// fault or the byte where the JSON breaks.
+func JSONError(err error) error {
 	e := &twin.Error{Code: twin.CodeInvalid, Op: "read body", Err: err}
 	var (
 		syn *json.SyntaxError

@@ -30,6 +30,7 @@ type ProblemDocument struct {
 	Field    string        `json:"field,omitempty" doc:"The input field at fault"`
 	Hint     string        `json:"hint,omitempty" doc:"How to mend it"`
 	Incident string        `json:"incident,omitempty" doc:"The number under which the log keeps the cause"`
+	Reason   string        `json:"reason,omitempty" doc:"Why a reading was refused: a short, stable text"`
 	Errors   []ProblemItem `json:"errors,omitempty" doc:"Every fault of an input that has several"`
 }
 
@@ -48,6 +49,7 @@ type StatusError struct {
 	Status int
 	Slug   string
 	Title  string
+	Reason string // a member of the problem; empty: none
 	Err    error
 }
 
@@ -117,7 +119,7 @@ func Describe(r *http.Request, err error) (ProblemDocument, http.Header) {
 	}
 	var se *StatusError
 	if errors.As(err, &se) {
-		p.Type, p.Title, p.Status = "/problems/"+se.Slug, se.Title, se.Status
+		p.Type, p.Title, p.Status, p.Reason = "/problems/"+se.Slug, se.Title, se.Status, se.Reason
 	}
 	var ie *ItemsError
 	if errors.As(err, &ie) {
@@ -125,11 +127,9 @@ func Describe(r *http.Request, err error) (ProblemDocument, http.Header) {
 	}
 	switch {
 	case p.Status == http.StatusInternalServerError:
-		p.Type, p.Detail, p.Field, p.Hint, p.Errors = "/problems/"+string(twin.CodeInternal), "", "", "", nil
-		p.Incident = incident()
+		p.Type, p.Field, p.Hint, p.Errors = "/problems/"+string(twin.CodeInternal), "", "", nil
+		p.Incident = LogFailure(r, err)
 		p.Detail = "The cause is in the hub's log under incident " + p.Incident + "."
-		loggerFrom(r).LogAttrs(r.Context(), slog.LevelError, "request failed",
-			slog.String("incident", p.Incident), slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.Any("err", err))
 	case p.Status == http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 		if te.Err != nil {
@@ -202,7 +202,7 @@ func ProblemTypes() http.Handler {
 		twin.CodeTooLarge, twin.CodeTooMany, twin.CodeUnavailable, twin.CodeInternal} {
 		kinds[string(c)] = kindOf(c)
 	}
-	for _, se := range []*StatusError{methodNotAllowed(nil), unsupportedMediaType(nil), notImplemented(nil)} {
+	for _, se := range []*StatusError{methodNotAllowed(nil), unsupportedMediaType(nil), notImplemented(nil), ObservationRejected(http.StatusBadRequest, "", nil)} {
 		kinds[se.Slug] = kind{se.Status, se.Title}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -224,8 +224,23 @@ func unsupportedMediaType(err error) *StatusError {
 	return &StatusError{Status: http.StatusUnsupportedMediaType, Slug: "unsupported-media-type", Title: "The body's type is not supported", Err: err}
 }
 
+// ObservationRejected is the error for a reading that ingest refused.
+func ObservationRejected(status int, reason twin.RejectReason, err error) *StatusError {
+	return &StatusError{Status: status, Slug: "observation-rejected", Title: "The reading was refused", Reason: string(reason), Err: err}
+}
+
 func notImplemented(err error) *StatusError {
 	return &StatusError{Status: http.StatusNotImplemented, Slug: "not-implemented", Title: "This part of the standard is not served", Err: err}
+}
+
+// LogFailure logs that the hub failed to answer r and gives the incident
+// number under which it did. Describe does it for every problem of status 500;
+// a handler does it where no problem can be sent any more.
+func LogFailure(r *http.Request, err error) string {
+	id := incident()
+	loggerFrom(r).LogAttrs(r.Context(), slog.LevelError, "request failed",
+		slog.String("incident", id), slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.Any("err", err))
+	return id
 }
 
 func incident() string {

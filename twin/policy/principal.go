@@ -10,12 +10,15 @@ type Role string
 const (
 	RolePublic Role = "public" // sees Datasets that are open unconditionally
 	RoleAdmin  Role = "admin"  // the operator: sees and manages everything
+	// RoleTerminal is a terminal that logged in with its own credentials: it
+	// sees what the public sees and its own Datastreams.
+	RoleTerminal Role = "terminal"
 )
 
 // Principal is who is asking. The zero Principal is an anonymous caller with
 // the rights of the public.
 type Principal struct {
-	Name string // of the access token; empty: anonymous
+	Name string // of the access token, or the terminal's code; empty: anonymous
 	Role Role   // empty: RolePublic
 }
 

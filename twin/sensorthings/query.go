@@ -145,8 +145,8 @@ func parseNames(option, v string) ([]string, error) {
 	return parts, nil
 }
 
-// nextQuery is the query of the page that follows: by skip or, when token is
-// not empty, by token.
+// nextQuery is the query of the page that follows: what is left to skip after
+// the place that token names, or from the beginning when it names none.
 func (q *query) nextQuery(skip int, token string) string {
 	var b strings.Builder
 	put := func(name, v string) {
@@ -163,10 +163,11 @@ func (q *query) nextQuery(skip int, token string) string {
 		}
 	}
 	put("$top", strconv.Itoa(q.top))
+	if skip > 0 {
+		put("$skip", strconv.Itoa(skip))
+	}
 	if token != "" {
 		put("$skiptoken", token)
-	} else {
-		put("$skip", strconv.Itoa(skip))
 	}
 	return b.String()
 }
