@@ -20,8 +20,12 @@ import (
 // caller at a time.
 type Store interface {
 	// Append stores every row of batches, in order, and pos, in one atomic and
-	// durable write. It keeps no reference to batches. Appending the same
-	// batches again changes nothing.
+	// durable write. It keeps no reference to batches. A pos at or before the
+	// stored one, of the same epoch, is a replay and changes nothing: its rows
+	// are stored, and may have been corrected since. A zero pos is for rows that
+	// are not from the log; the stored position stays. A row that cannot be
+	// stored (CodeInvalid) keeps all of them out. CodeUnavailable, e.g. for a
+	// full disk, asks to append the same batches again later.
 	Append(ctx context.Context, batches []*block.Batch, pos twin.Position) error
 
 	// Position is the position of the last Append; zero for a new store.
@@ -29,14 +33,17 @@ type Store interface {
 
 	// Range calls fn for the observations of ds with FromNs <= time < ToNs in
 	// order of time until fn returns false. The Observation is a value and may
-	// be kept.
+	// be kept. A read sees what was stored when it began. fn may call the store
+	// again, except Close. Like every read it returns ctx.Err() when the context
+	// ends first.
 	Range(ctx context.Context, ds twin.DatastreamID, w Window, fn func(twin.Observation) bool) error
 
 	// Count is the number of observations that Range would give.
 	Count(ctx context.Context, ds twin.DatastreamID, w Window) (int64, error)
 
-	// Latest is the observation of ds with the greatest phenomenon time; false
-	// when there is none.
+	// Latest is the observation of ds with the greatest phenomenon time, the
+	// one appended last when it was corrected; false when there is none. It
+	// outlives the removal of old rows.
 	Latest(ctx context.Context, ds twin.DatastreamID) (twin.Observation, bool, error)
 
 	// EachLatest calls fn with the latest observation of every Datastream that
