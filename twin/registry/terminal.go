@@ -5,7 +5,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"cityhub/twin"
 	"cityhub/twin/registry/manifest"
@@ -22,6 +24,8 @@ const (
 
 // problemFunc reports a mistake that only the registry can see.
 type problemFunc func(field, found, expected, hint string)
+
+const rowsPerInsert = 32
 
 const insertDatastream = `INSERT INTO datastreams (thing_id, property, property_id, sensor_id, dataset_id, unit_id, result, name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 
@@ -107,16 +111,29 @@ func (w *writer) createTerminal(t *manifest.Terminal, extra string, digest []byt
 	if err != nil {
 		return 0, err
 	}
-	for _, p := range t.Properties {
-		q, err := w.resolve(p)
-		if err != nil {
-			return 0, err
+	return twin.ThingID(id), w.insertDatastreams(id, t, t.Properties, sensor, dataset)
+}
+
+// insertDatastreams makes the Datastreams of the properties, some rows a
+// statement: a statement opens every index once.
+func (w *writer) insertDatastreams(id int64, t *manifest.Terminal, properties []*manifest.Property, sensor int64, dataset twin.DatasetID) error {
+	for chunk := range slices.Chunk(properties, rowsPerInsert) {
+		w.args = w.args[:0]
+		for _, p := range chunk {
+			q, err := w.resolve(p)
+			if err != nil {
+				return err
+			}
+			w.args = append(w.args, id, p.Name, q.property, sensor, int64(dataset), q.unit, string(q.result), datastreamName(t, p))
 		}
-		if _, err := w.exec(insertDatastream, id, p.Name, q.property, sensor, int64(dataset), q.unit, string(q.result), datastreamName(t, p)); err != nil {
-			return 0, err
+		if w.inserts[len(chunk)] == "" {
+			w.inserts[len(chunk)] = insertDatastream + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?)", len(chunk)-1)
+		}
+		if _, err := w.exec(w.inserts[len(chunk)], w.args...); err != nil {
+			return err
 		}
 	}
-	return twin.ThingID(id), nil
+	return nil
 }
 
 func (w *writer) insertLocation(t *manifest.Terminal) (int64, error) {
@@ -216,6 +233,7 @@ func (w *writer) updateDatastreams(id twin.ThingID, t *manifest.Terminal, sensor
 		old[d.sensor] = struct{}{}
 		w.ch.drop[d.id>>pageBits] = struct{}{}
 	}
+	var missing []*manifest.Property
 	for j, p := range t.Properties {
 		q, err := w.resolve(p)
 		if err != nil {
@@ -225,9 +243,7 @@ func (w *writer) updateDatastreams(id twin.ThingID, t *manifest.Terminal, sensor
 		has, known := stored[p.Name]
 		delete(stored, p.Name)
 		if !known {
-			if _, err := w.exec(insertDatastream, int64(id), p.Name, want.property, sensor, want.dataset, want.unit, string(want.result), want.name); err != nil {
-				return err
-			}
+			missing = append(missing, p)
 			continue
 		}
 		if (has.result == twin.ResultText) != (want.result == twin.ResultText) {
@@ -259,5 +275,5 @@ func (w *writer) updateDatastreams(id twin.ThingID, t *manifest.Terminal, sensor
 		}
 		w.warn("%s.%s: not a property of the terminal any more; its readings are kept, new ones are refused", t.Code, name)
 	}
-	return nil
+	return w.insertDatastreams(int64(id), t, missing, sensor, dataset)
 }

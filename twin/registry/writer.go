@@ -42,9 +42,11 @@ type writer struct {
 	warnings []string
 
 	datasets   map[string]twin.DatasetID
-	properties map[*manifest.Property]*resolved
+	properties map[manifest.Property]*resolved
 	sensors    map[manifest.Sensor]int64
 	buf        []byte
+	args       []any
+	inserts    [rowsPerInsert + 1]string // by number of rows
 	sorted     []*manifest.Property
 }
 
@@ -75,7 +77,7 @@ func (r *Registry) updateLocked(ctx context.Context, op string, dryRun bool, fn 
 		tx: tx, nowNs: r.o.Clock().UnixNano(), last: twin.DatastreamID(r.cache.last.Load()),
 		stmts: map[string]*sql.Stmt{}, things: map[twin.ThingID]string{},
 		ch:       changes{terminals: map[string]struct{}{}, drop: map[int64]struct{}{}},
-		datasets: map[string]twin.DatasetID{}, properties: map[*manifest.Property]*resolved{}, sensors: map[manifest.Sensor]int64{},
+		datasets: map[string]twin.DatasetID{}, properties: map[manifest.Property]*resolved{}, sensors: map[manifest.Sensor]int64{},
 	}
 	if err := fn(w); err != nil {
 		return dbError(op, err)
@@ -219,7 +221,7 @@ func (w *writer) putDataset(d *manifest.Dataset) (outcome, twin.DatasetID, error
 // resolve finds or makes the rows of a property. The newest title wins: the
 // property's identity is its name and definition.
 func (w *writer) resolve(p *manifest.Property) (*resolved, error) {
-	if q := w.properties[p]; q != nil {
+	if q := w.properties[*p]; q != nil {
 		return q, nil
 	}
 	q := &resolved{result: p.Type.Result()}
@@ -243,7 +245,7 @@ func (w *writer) resolve(p *manifest.Property) (*resolved, error) {
 	}
 	b := fields(nil, p.Name, p.Title, p.TitleEn, p.Definition, p.Description, p.Unit.Name, p.Unit.Symbol, p.Unit.UCUM, string(q.result))
 	q.digest = sha256.Sum256(b)
-	w.properties[p] = q
+	w.properties[*p] = q
 	return q, nil
 }
 

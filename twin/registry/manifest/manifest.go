@@ -199,8 +199,9 @@ func (m *Manifest) Normalize() {
 	for i := range m.Datasets {
 		m.Datasets[i].Normalize()
 	}
+	done := map[*Property]*Property{}
 	for i := range m.Terminals {
-		m.Terminals[i].Normalize()
+		m.Terminals[i].normalize(done)
 	}
 }
 
@@ -214,15 +215,24 @@ func (d *Dataset) Normalize() {
 }
 
 // Normalize fills in the documented defaults.
-func (t *Terminal) Normalize() {
+func (t *Terminal) Normalize() { t.normalize(map[*Property]*Property{}) }
+
+// normalize replaces shared properties, which it must not change, by others
+// that are shared alike.
+func (t *Terminal) normalize(done map[*Property]*Property) {
 	if t.State == "" {
 		t.State = twin.StateActive
 	}
 	for i, p := range t.Properties {
 		if p != nil && p.Type == "" {
-			q := *p
-			q.Type = TypeMeasurement
-			t.Properties[i] = &q
+			q := done[p]
+			if q == nil {
+				q = new(Property)
+				*q = *p
+				q.Type = TypeMeasurement
+				done[p] = q
+			}
+			t.Properties[i] = q
 		}
 	}
 }
