@@ -42,9 +42,8 @@ func (m *metrics) register(reg prometheus.Registerer, p *Pipeline) {
 		counter("cityhub_ingest_append_retries_total", "Attempts to append a group that failed.", &m.retries),
 		counter("cityhub_ingest_withheld_total", "Times a source had to wait because the open group was full.", &m.withheld),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "cityhub_ingest_open_group_readings", Help: "Readings in the group that gathers."}, func() float64 {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			return float64(p.open.readings)
+			n, _, _ := p.Open()
+			return float64(n)
 		}),
 		m.groupSeconds, m.rejectedBy, m.rejectedReadings,
 	)

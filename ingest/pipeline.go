@@ -110,6 +110,13 @@ func (p *Pipeline) Healthy() error {
 	return nil
 }
 
+// Open tells how much the group that gathers holds, of how many readings it may.
+func (p *Pipeline) Open() (readings, capacity, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open.readings, p.o.MaxGroupReadings, p.open.bytes
+}
+
 // Run appends groups until ctx ends. What had been handed over but was not
 // durable by then is not acknowledged.
 func (p *Pipeline) Run(ctx context.Context) error {

@@ -43,7 +43,9 @@ type hub struct {
 	mqtt     *mqttd.Server
 	streams  *streams.Hub
 	stored   *watermark // how far the series store has come
+	labels   *labels
 	handler  http.Handler
+	started  time.Time
 
 	sampleTerminals int
 }
@@ -56,7 +58,7 @@ type service struct {
 
 // openHub opens the stores and builds every part. The caller closes it.
 func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err error) {
-	h := &hub{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry()}
+	h := &hub{cfg: cfg, logger: logger, metrics: prometheus.NewRegistry(), started: time.Now().UTC()}
 	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -65,7 +67,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	}()
 	part := func(name string) *slog.Logger { return logger.With("part", name) }
 
-	if h.registry, err = registry.Open(ctx, registry.Options{Path: filepath.Join(cfg.Data, "registry.db"), Logger: part("registry")}); err != nil {
+	if h.registry, err = registry.Open(ctx, registry.Options{Path: filepath.Join(cfg.Data, "registry.db"), Logger: part("registry"), Changed: h.changed}); err != nil {
 		return nil, err
 	}
 	minFree := cfg.Log.MinFreeBytes
@@ -79,8 +81,6 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	}); err != nil {
 		return nil, err
 	}
-	// The store stops a little before the log does not: what is acknowledged
-	// waits in the log until there is room again.
 	if h.series, err = pebble.Open(filepath.Join(cfg.Data, "series"), pebble.Options{MinFreeBytes: minFree, Logger: part("series"), Metrics: h.metrics}); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,13 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		return nil, err
 	}
 	h.stored = newWatermark(pos)
-	h.gate = policy.New(policy.Options{Registry: h.registry, Series: h.series, State: h.state, AnonymousRole: policy.Role(cfg.Auth.AnonymousRole)})
+	if h.gate, err = policy.New(policy.Options{
+		Registry: h.registry, Series: h.series, State: h.state,
+		AnonymousRole: policy.Role(cfg.Auth.AnonymousRole), Logger: part("gate"),
+	}); err != nil {
+		return nil, err
+	}
+	h.labels = &labels{gate: h.gate, names: map[twin.ObservedPropertyID]twin.ObservedProperty{}}
 	h.pipeline = ingest.New(ingest.Options{
 		Registry: h.registry, Log: h.log, AutoRegister: cfg.Ingest.AutoRegister,
 		MaxFuture: cfg.Ingest.MaxFuture, MaxPast: cfg.Ingest.MaxPast,
@@ -102,7 +108,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		Logger: part("mqtt"), Metrics: h.metrics,
 	})
 	if h.streams, err = streams.New(streams.Options{
-		Source: streams.SourceFunc(h.tail), State: h.state, Directory: h.registry, Labels: h.labels,
+		Source: streams.SourceFunc(h.tail), State: h.state, Directory: h.registry, Labels: h.labels.of,
 		MaxClients: cfg.HTTP.MaxStreamClients, Logger: part("streams"), Metrics: h.metrics,
 	}); err != nil {
 		return nil, err
@@ -111,6 +117,15 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		return nil, err
 	}
 	return h, nil
+}
+
+// changed passes on that something changed in the registry that the streams
+// keep: rights must end at once (R29).
+func (h *hub) changed() {
+	if h.labels != nil && h.streams != nil {
+		h.labels.forget()
+		h.streams.Invalidate()
+	}
 }
 
 // Close closes the stores; Run has returned before.

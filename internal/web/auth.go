@@ -27,6 +27,7 @@ type Verifier interface {
 // the outermost middleware makes and the others fill.
 type state struct {
 	principal policy.Principal
+	token     string // that principal proved itself with; never logged
 	logger    *slog.Logger
 	publicURL string
 }
@@ -55,6 +56,16 @@ func PrincipalFrom(ctx context.Context) policy.Principal {
 	return policy.Principal{}
 }
 
+// TokenFrom is the access token that the caller of PrincipalFrom proved itself
+// with, for what outlives the request and has to ask again whether the token
+// is still in force; empty: none. It must not be logged.
+func TokenFrom(ctx context.Context) string {
+	if s := stateFrom(ctx); s != nil {
+		return s.token
+	}
+	return ""
+}
+
 // loggerFrom is the logger that AccessLog or Recover put in; the process's
 // default one when neither runs, so that an incident is never lost.
 func loggerFrom(r *http.Request) *slog.Logger {
@@ -79,54 +90,55 @@ func Authenticate(v Verifier) Middleware {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			r, s := withState(r)
-			p, err := principal(v, w, r)
+			p, token, err := principal(v, w, r)
 			if err != nil {
 				Problem(w, r, err)
 				return
 			}
-			s.principal = p
+			s.principal, s.token = p, token
 			next.ServeHTTP(w, r)
 		})
 	}
 }
 
-func principal(v Verifier, w http.ResponseWriter, r *http.Request) (policy.Principal, error) {
+func principal(v Verifier, w http.ResponseWriter, r *http.Request) (p policy.Principal, token string, err error) {
 	if auth := r.Header.Get("Authorization"); auth != "" {
 		scheme, cred, _ := strings.Cut(auth, " ")
 		switch {
 		case strings.EqualFold(scheme, "Bearer"):
-			p, err := v.Verify(r.Context(), strings.TrimSpace(cred))
+			token = strings.TrimSpace(cred)
+			p, err = v.Verify(r.Context(), token)
 			if twin.ErrorCode(err) == twin.CodeUnauthorized {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="cityhub", error="invalid_token"`)
 			}
-			return p, err
+			return p, token, err
 		case strings.EqualFold(scheme, "Basic"):
-			return v.Anonymous(), nil
+			return v.Anonymous(), "", nil
 		default:
-			return policy.Principal{}, &twin.Error{Code: twin.CodeUnauthorized, Op: "authenticate", Field: "Authorization",
+			return p, "", &twin.Error{Code: twin.CodeUnauthorized, Op: "authenticate", Field: "Authorization",
 				Message: "the scheme is not known", Hint: `send "Authorization: Bearer TOKEN"`}
 		}
 	}
 	c, err := r.Cookie(SessionCookie)
 	if err != nil || c.Value == "" {
-		return v.Anonymous(), nil
+		return v.Anonymous(), "", nil
 	}
-	p, err := v.Verify(r.Context(), c.Value)
+	p, err = v.Verify(r.Context(), c.Value)
 	if err != nil {
 		if twin.ErrorCode(err) != twin.CodeUnauthorized {
-			return p, err
+			return p, "", err
 		}
 		clearSession(w, r)
 		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
-			return v.Anonymous(), nil
+			return v.Anonymous(), "", nil
 		}
-		return p, err
+		return p, "", err
 	}
 	if mayChange(r) && !sameOrigin(r) {
-		return p, &twin.Error{Code: twin.CodeForbidden, Op: "authenticate", Message: "the request comes from a page of another site",
+		return p, "", &twin.Error{Code: twin.CodeForbidden, Op: "authenticate", Message: "the request comes from a page of another site",
 			Hint: "a program sends its token in the Authorization header, not in a cookie"}
 	}
-	return p, nil
+	return p, c.Value, nil
 }
 
 // mayChange reports whether the request can have an effect, or opens a channel

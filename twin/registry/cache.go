@@ -258,6 +258,7 @@ type changes struct {
 	drop      map[int64]struct{}  // pages to load again
 	last      twin.DatastreamID   // the greatest id after the write
 	datasets  bool                // DatasetVersion
+	known     bool                // Datastreams from before the write, or rights of access, are not what they were
 }
 
 // publish makes the cache agree with a committed write.
@@ -288,5 +289,8 @@ func (r *Registry) publish(ch *changes) {
 	c.loading.Unlock()
 	if ch.datasets {
 		r.datasetVersion.Add(1)
+	}
+	if (ch.datasets || ch.known) && r.o.Changed != nil {
+		r.o.Changed()
 	}
 }

@@ -56,6 +56,10 @@ type Options struct {
 	PasswordIterations int
 	// Readers is the number of reading connections; 0: 4.
 	Readers int
+	// Changed, when set, is called after a write that changed something that
+	// others may have kept: a Datastream, a Dataset, the right of a token. New
+	// terminals and Datastreams alone are no such change. It must not block.
+	Changed func()
 }
 
 // Registry is an open registry. See the package comment.

@@ -161,12 +161,14 @@ func (w *writer) collect() error {
 		for n := int64(w.last) >> pageBits; n <= last.Int64>>pageBits; n++ {
 			w.ch.drop[n] = struct{}{}
 		}
+		w.ch.known = true
 		return nil
 	}
 	w.ch.drop = nil
 	for id := range w.things {
 		err := loadDatastreams(context.Background(), w.tx, `d.thing_id = ?`, []any{int64(id)}, func(ds *twin.Datastream, _ bool) {
 			w.ch.fresh = append(w.ch.fresh, ds)
+			w.ch.known = w.ch.known || ds.ID <= w.last
 		})
 		if err != nil {
 			return err
