@@ -52,9 +52,10 @@ func checkSelect(s set, sel []string) error {
 
 // encoder writes entities as JSON. It belongs to one request.
 type encoder struct {
-	root string   // of the service, without a slash at the end
-	sel  []string // $select; nil: everything
-	err  error    // the first value that could not be encoded
+	root    string   // of the service, without a slash at the end
+	escaped []byte   // root as the inside of a JSON string: the caller names the host
+	sel     []string // $select; nil: everything
+	err     error    // the first value that could not be encoded
 }
 
 func (e *encoder) wants(name string) bool { return e.sel == nil || slices.Contains(e.sel, name) }
@@ -290,9 +291,14 @@ func (e *encoder) observation(b []byte, ds *twin.Datastream, ob twin.Observation
 	return w.end()
 }
 
-// appendObservationLink needs no escapes: root is a URL that the hub made.
+func newEncoder(root string, sel []string) *encoder {
+	quoted := appendString(nil, root)
+	return &encoder{root: root, escaped: quoted[1 : len(quoted)-1], sel: sel}
+}
+
+// appendObservationLink writes the link as the inside of a JSON string.
 func (e *encoder) appendObservationLink(b []byte, ob twin.Observation) []byte {
-	b = append(b, e.root...)
+	b = append(b, e.escaped...)
 	b = append(b, `/Observations('`...)
 	b = appendObservationID(b, ob)
 	return append(b, `')`...)

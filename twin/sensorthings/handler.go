@@ -76,7 +76,7 @@ func (h *Handler) otherMethod(w http.ResponseWriter, r *http.Request, path strin
 }
 
 func (h *Handler) encoder(r *http.Request, q query) *encoder {
-	return &encoder{root: web.BaseURL(r) + Prefix, sel: q.sel}
+	return newEncoder(web.BaseURL(r)+Prefix, q.sel)
 }
 
 // entity is one entity on a path.

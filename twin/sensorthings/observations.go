@@ -137,13 +137,19 @@ func compareNumber(a float64, op string, b float64) bool {
 // window is the span to read; false when it is empty.
 func (oq *observationQuery) window() (series.Window, bool) {
 	w := series.Window{FromNs: oq.fromNs, ToNs: oq.toNs, Descending: oq.desc}
-	if w.ToNs == math.MaxInt64 {
+	switch w.ToNs {
+	case math.MaxInt64:
 		w.ToNs = 0
+	case 0: // which a Window takes for no end: matches keeps 1970 itself out
+		w.ToNs = 1
 	}
 	return w, oq.toNs > oq.fromNs
 }
 
 func (oq *observationQuery) matches(o twin.Observation) bool {
+	if o.PhenomenonNs >= oq.toNs && oq.toNs != math.MaxInt64 {
+		return false
+	}
 	for _, p := range oq.where {
 		if !p(o) {
 			return false
@@ -167,7 +173,7 @@ func (oq *observationQuery) count(ctx context.Context, v *policy.View, ds twin.D
 	if !ok {
 		return 0, nil
 	}
-	if len(oq.where) == 0 {
+	if len(oq.where) == 0 && oq.toNs != 0 {
 		return v.Count(ctx, ds, w)
 	}
 	var n int64

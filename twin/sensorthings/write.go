@@ -123,7 +123,7 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, path string) erro
 		return err
 	}
 	enc := h.encoder(r, query{})
-	w.Header().Set("Location", string(enc.appendObservationLink(nil, o)))
+	w.Header().Set("Location", enc.root+"/Observations('"+o.ID()+"')")
 	writeJSON(w, r, http.StatusCreated, append(enc.observation(nil, ds, o), '\n'))
 	return nil
 }
