@@ -206,7 +206,7 @@ func (h *Hub) resend(v *view, purge bool) {
 	cp, err := h.capture(v)
 	for _, hd := range v.holds {
 		if purge {
-			hd.client.purge(v)
+			hd.client.purge(v, true)
 		}
 		if err != nil {
 			hd.client.Close(CloseAccess, accessReason)

@@ -127,9 +127,9 @@ func (c *Client) pinned() int {
 	return n
 }
 
-// purge takes what is queued of v out: the caller lost access to some of it, and
-// a new snapshot follows. A snapshot that was begun is ended.
-func (c *Client) purge(v *view) {
+// purge takes what is queued of v out. A snapshot that was begun is left as it
+// is, or with end, when a new one follows, ended by an empty last part.
+func (c *Client) purge(v *view, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = slices.DeleteFunc(c.queue, func(it item) bool {
@@ -139,7 +139,7 @@ func (c *Client) purge(v *view) {
 			return true
 		case it.run != nil && it.run.view == v:
 			// The writer may be encoding its first part right now.
-			it.run.cut = true
+			it.run.cut, it.run.end = true, end
 			if it != c.queue[0] {
 				it.run.cap.release()
 				return true
@@ -217,8 +217,8 @@ func (c *Client) takeQueued(dst []*Frame, maxBytes int) ([]*Frame, int) {
 		}
 		done := false
 		switch {
-		case r.cut && r.next == 0:
-			f, done = nil, true // nothing of it was sent
+		case r.cut && (r.next == 0 || !r.end):
+			f, done = nil, true
 		case r.cut:
 			f, done = r.cap.ending(), true
 		default:

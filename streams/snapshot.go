@@ -129,5 +129,6 @@ type run struct {
 	cap  *capture
 	view *view
 	next int  // the part to send next
-	cut  bool // end it: a newer snapshot of the view follows
+	cut  bool // send no more of it
+	end  bool // but an empty last part, if any was sent: a newer snapshot follows
 }

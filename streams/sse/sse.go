@@ -122,6 +122,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		hd.Set("Access-Control-Allow-Origin", cross)
 		hd.Set("Access-Control-Allow-Credentials", "true")
 	}
+	hd.Set("Connection", "close") // the stream is the connection's last response
 	w.WriteHeader(http.StatusOK)
 	buf := fmt.Appendf(nil, "retry: %d\n\n", h.o.Retry.Milliseconds())
 	var frames []*streams.Frame
@@ -134,6 +135,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if _, err = w.Write(buf); err == nil {
 			err = rc.Flush()
 		}
+		_ = rc.SetWriteDeadline(time.Time{}) // over HTTP/2 it would end the waiting stream
 		if err != nil {
 			h.o.Logger.Debug("event stream broken", slog.String("remote", r.RemoteAddr), slog.Any("error", err))
 			return
