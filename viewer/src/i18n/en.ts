@@ -4,6 +4,7 @@ const en: typeof zh = {
   product: 'City Data Hub',
   title: 'Live readings',
   skip: 'Skip to the readings',
+  notices: 'Notices',
   language: 'Language',
   status: {
     label: 'Connection',

@@ -2,6 +2,7 @@ export default {
   product: '城市数据中枢',
   title: '实时读数',
   skip: '跳到读数列表',
+  notices: '提示',
   language: '语言',
   status: {
     label: '连接状态',
@@ -59,7 +60,7 @@ export default {
     property: '观测属性',
     value: '读数',
     spark: '近 {n} 个值',
-    age: '时间',
+    age: '距今',
     quality: '质量',
     sortBy: '按{column}排序',
     shown: '显示 {shown} / {all} 条',

@@ -80,13 +80,13 @@ function polygon(x: number, y: number, r: number, corners: number, turn: number)
   return `${path}Z`
 }
 
-/** Backdrop: the schematic old town under a graticule with its degrees. */
-export function drawBackdrop(c: CanvasRenderingContext2D, v: MapView, ink: Ink, language: Language, unit: number): void {
+/** Backdrop: the schematic old town under a graticule with its degrees; names keep clear of the terminals' marks. */
+export function drawBackdrop(c: CanvasRenderingContext2D, v: MapView, marks: readonly Mark[], ink: Ink, language: Language, unit: number): void {
   c.fillStyle = ink.paper
   c.fillRect(0, 0, v.width, v.height)
   drawTown(c, v, ink, unit)
   drawGraticule(c, v, ink, unit)
-  drawLandmarks(c, v, ink, language, unit)
+  drawLandmarks(c, v, marks, ink, language, unit)
 }
 
 function trace(c: CanvasRenderingContext2D, v: MapView, line: readonly LonLat[]): void {
@@ -151,25 +151,46 @@ function drawGraticule(c: CanvasRenderingContext2D, v: MapView, ink: Ink, unit: 
   c.stroke()
 }
 
-function drawLandmarks(c: CanvasRenderingContext2D, v: MapView, ink: Ink, language: Language, unit: number): void {
+type Box = readonly [left: number, top: number, right: number, bottom: number]
+
+function overlap(a: Box, b: Box): boolean {
+  return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+}
+
+// A name stands right, left, below or above its landmark, wherever it covers
+// neither a terminal nor a better-known name; where nothing is free it is left out.
+function drawLandmarks(c: CanvasRenderingContext2D, v: MapView, marks: readonly Mark[], ink: Ink, language: Language, unit: number): void {
   if (v.scale < 2_000_000) return // from afar they would be one blot
-  c.font = `${12.500 * unit}px ${ink.serif}`
+  c.font = `${12.5 * unit}px ${ink.serif}`
   c.textBaseline = 'middle'
   c.textAlign = 'left'
-  const taken: [number, number, number, number][] = []
+  const reach = 7 * unit
+  const taken: Box[] = marks.map((m) => [m.x - reach, m.y - reach, m.x + reach, m.y + reach])
+  const half = 8 * unit
+  const gap = 6 * unit
   for (const l of LANDMARKS) {
     const [x, y] = toScreen(v, l.at[0], l.at[1])
     if (x < 0 || y < 0 || x > v.width || y > v.height) continue
     const name = language === 'en' ? l.nameEn : l.name
-    const box: [number, number, number, number] = [x - 4 * unit, y - 9 * unit, x + 8 * unit + c.measureText(name).width, y + 9 * unit]
-    if (box[2] > v.width || taken.some((t) => t[0] < box[2] && box[0] < t[2] && t[1] < box[3] && box[1] < t[3])) continue
-    taken.push(box)
-    c.fillStyle = ink.text
-    c.fillRect(x - 1.5 * unit, y - 1.5 * unit, 3 * unit, 3 * unit)
-    c.strokeStyle = ink.land
-    c.lineWidth = 3 * unit
-    c.strokeText(name, x + 6 * unit, y)
-    c.fillText(name, x + 6 * unit, y)
+    const wide = c.measureText(name).width
+    const places = [
+      [x + gap, y],
+      [x - gap - wide, y],
+      [x - wide / 2, y + gap + half],
+      [x - wide / 2, y - gap - half],
+    ] as const
+    for (const [tx, ty] of places) {
+      const box: Box = [tx - 2 * unit, ty - half, tx + wide + 2 * unit, ty + half]
+      if (box[0] < 0 || box[2] > v.width || taken.some((t) => overlap(t, box))) continue
+      taken.push(box)
+      c.fillStyle = ink.text
+      c.fillRect(x - 1.5 * unit, y - 1.5 * unit, 3 * unit, 3 * unit)
+      c.strokeStyle = ink.land
+      c.lineWidth = 3 * unit
+      c.strokeText(name, tx, ty)
+      c.fillText(name, tx, ty)
+      break
+    }
   }
 }
 
@@ -186,7 +207,7 @@ export interface Mark {
 
 export function drawMarks(c: CanvasRenderingContext2D, v: MapView, marks: readonly Mark[], selected: string | undefined, hovered: string | undefined, ink: Ink, unit: number): void {
   c.clearRect(0, 0, v.width, v.height)
-  const r = (marks.length > 400 ? 3.5 : 5) * unit
+  const r = (marks.length > 400 ? 3.5 : 5.5) * unit
   for (const m of marks) {
     if (m.pulse >= 1 || !m.subscribed) continue
     c.globalAlpha = 0.5 * (1 - m.pulse)
