@@ -74,7 +74,7 @@ func (l *Log) append(ctx context.Context, g *group, batches []*block.Batch, reje
 	}
 	retry := l.failed.take(g)
 	if !retry {
-		l.identify(g)
+		l.identify(sess, g)
 	} else if err = sess.reconcile(ctx, g); err != nil {
 		l.failed.put(g, time.Now())
 		return twin.Position{}, err
@@ -108,7 +108,8 @@ func (l *Log) append(ctx context.Context, g *group, batches []*block.Batch, reje
 
 // identify draws the message ids of a new group and notes where the streams
 // end, for the search after a failure.
-func (l *Log) identify(g *group) {
+func (l *Log) identify(sess *session, g *group) {
+	g.epochs = sess.epochs()
 	g.id = l.idCount.Add(1)
 	g.afterObs, g.afterRej = l.last.Load(), l.lastRej.Load()
 	for i := range g.records {

@@ -31,7 +31,8 @@ type group struct {
 	subject map[subjectKey]string
 
 	id       uint64
-	afterObs uint64 // no record of the group has a sequence up to here
+	epochs   [2]string // of OBS and REJECT when it was first tried
+	afterObs uint64    // no record of the group has a sequence up to here
 	afterRej uint64
 	firstNs  int64 // when it was first tried, ns since 1970; zero: it was not
 }

@@ -49,11 +49,12 @@ type Log struct {
 	closeErr  error
 	running   sync.WaitGroup // the monitor and the calls of Append
 
-	mu      sync.RWMutex
-	sess    *session      // nil while the log has no server
-	changed chan struct{} // closed and replaced when sess, its connection or the epoch changes
-	epoch   string
-	closed  bool
+	mu       sync.RWMutex
+	sess     *session      // nil while the log has no server
+	changed  chan struct{} // closed and replaced when sess, its connection or the epoch changes
+	epoch    string        // of OBS, which positions name
+	rejEpoch string
+	closed   bool
 }
 
 // fault is why the log does not take records.
@@ -205,6 +206,9 @@ func (l *Log) install(sess *session) {
 		}
 		l.epoch = sess.obs.epoch
 		l.last.Store(0)
+	}
+	if l.rejEpoch != sess.rej.epoch {
+		l.rejEpoch = sess.rej.epoch
 		l.lastRej.Store(0)
 	}
 	raise(&l.last, sess.obs.last)

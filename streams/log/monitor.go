@@ -113,8 +113,8 @@ func (l *Log) look(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.o.AckTimeout)
 	defer cancel()
-	b, err := sess.bounds(ctx)
-	if err == nil && b.epoch == l.Epoch() {
+	same, err := sess.unchanged(ctx)
+	if same {
 		return true
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {

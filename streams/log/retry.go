@@ -26,6 +26,7 @@ type retries struct {
 
 type tried struct {
 	id                 uint64
+	epochs             [2]string
 	ids                []string
 	seqs               []uint64
 	afterObs, afterRej uint64
@@ -46,7 +47,7 @@ func (r *retries) take(g *group) bool {
 	}
 	delete(r.m, key)
 	r.n.Store(int64(len(r.m)))
-	g.id, g.afterObs, g.afterRej, g.firstNs = t.id, t.afterObs, t.afterRej, t.firstNs
+	g.id, g.epochs, g.afterObs, g.afterRej, g.firstNs = t.id, t.epochs, t.afterObs, t.afterRej, t.firstNs
 	for i := range g.records {
 		g.records[i].id, g.records[i].seq = t.ids[i], t.seqs[i]
 	}
@@ -57,7 +58,7 @@ func (r *retries) take(g *group) bool {
 // ago is forgotten.
 func (r *retries) put(g *group, now time.Time) {
 	key := g.digest()
-	t := tried{id: g.id, afterObs: g.afterObs, afterRej: g.afterRej, firstNs: g.firstNs, lastNs: now.UnixNano()}
+	t := tried{id: g.id, epochs: g.epochs, afterObs: g.afterObs, afterRej: g.afterRej, firstNs: g.firstNs, lastNs: now.UnixNano()}
 	if t.firstNs == 0 {
 		t.firstNs = t.lastNs
 	}
@@ -91,6 +92,22 @@ func (r *retries) put(g *group, now time.Time) {
 // itself knows; later the streams are read, headers only, from where they
 // ended before the first try.
 func (s *session) reconcile(ctx context.Context, g *group) error {
+	if now := s.epochs(); now != g.epochs {
+		// What was stored in a stream that is gone is to be stored again.
+		for i := range g.records {
+			r := &g.records[i]
+			if r.reject && now[1] != g.epochs[1] || !r.reject && now[0] != g.epochs[0] {
+				r.seq = 0
+			}
+		}
+		if now[0] != g.epochs[0] {
+			g.afterObs = 0
+		}
+		if now[1] != g.epochs[1] {
+			g.afterRej = 0
+		}
+		g.epochs = now
+	}
 	if time.Now().UnixNano()-g.firstNs < int64(s.l.o.window/2) {
 		return nil
 	}
@@ -171,6 +188,9 @@ func (s *session) find(ctx context.Context, st streamState, after uint64, ids ma
 	}
 	return nil
 }
+
+// epochs of OBS and REJECT.
+func (s *session) epochs() [2]string { return [2]string{s.obs.epoch, s.rej.epoch} }
 
 // deleteConsumer removes a consumer; one that is missed goes by itself after
 // consumerLinger.

@@ -204,6 +204,20 @@ func (s *session) bounds(ctx context.Context) (streamState, error) {
 	return st, nil
 }
 
+// unchanged reports whether both streams are still the ones that were opened.
+func (s *session) unchanged(ctx context.Context) (bool, error) {
+	for _, st := range []streamState{s.obs, s.rej} {
+		info, err := st.handle.Info(ctx)
+		if err != nil {
+			return false, err
+		}
+		if info.Config.Metadata[epochKey] != st.epoch {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 func (s *session) connected() bool { return s.pub.IsConnected() && s.read.IsConnected() }
 
 // die marks the session as dead: what waits for it gives up.
