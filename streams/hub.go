@@ -144,6 +144,13 @@ func (h *Hub) Heartbeat() time.Duration { return h.o.Heartbeat }
 // MaxSubscriptions is how many subscriptions one client may have.
 func (h *Hub) MaxSubscriptions() int { return h.o.MaxSubscriptions }
 
+// Clients is the number of connected clients.
+func (h *Hub) Clients() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.nclients
+}
+
 // Ready is closed once Run serves subscriptions.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 

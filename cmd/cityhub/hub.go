@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -237,7 +238,7 @@ func (h *hub) storeSeries(ctx context.Context) error {
 
 // importSample registers the sample's terminals.
 func (h *hub) importSample(ctx context.Context) error {
-	m, err := manifest.Parse("sample terminals", sample.Manifest())
+	m, err := manifest.Parse("sample terminals", bytes.NewReader(sample.Manifest()))
 	if err != nil {
 		return err
 	}

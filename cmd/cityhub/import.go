@@ -131,7 +131,7 @@ Examples:
   cityhub import terminals stations.csv --server http://127.0.0.1:8080 --token $TOKEN`
 }
 
-func (c *importTerminalsCmd) Run(ctx context.Context, std *streams) error {
+func (c *importTerminalsCmd) Run(ctx context.Context, std *output) error {
 	if err := c.validate(); err != nil {
 		return err
 	}

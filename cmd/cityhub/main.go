@@ -39,20 +39,20 @@ type cli struct {
 
 type versionCmd struct{}
 
-func (versionCmd) Run(std *streams) error {
+func (versionCmd) Run(std *output) error {
 	_, err := fmt.Fprintln(std.out, "cityhub", version)
 	return err
 }
 
-// streams are where a command writes: results to out, everything else to err.
-type streams struct{ out, err io.Writer }
+// output is where a command writes: results to out, everything else to err.
+type output struct{ out, err io.Writer }
 
 func main() {
-	os.Exit(run(os.Args[1:], &streams{os.Stdout, os.Stderr}))
+	os.Exit(run(os.Args[1:], &output{os.Stdout, os.Stderr}))
 }
 
 // run parses args and runs the command; it gives the exit status.
-func run(args []string, std *streams) int {
+func run(args []string, std *output) int {
 	var c cli
 	exit := -1
 	parser, err := kong.New(&c,

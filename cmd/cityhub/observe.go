@@ -69,4 +69,3 @@ func (o *observer) now() int64 {
 type durable chan twin.Position
 
 func (d durable) Durable(_ int, pos twin.Position) { d <- pos }
-

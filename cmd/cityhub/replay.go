@@ -47,7 +47,7 @@ Examples, in the project's folder with the data beside it:
   cityhub replay configs/replay/beijing-prsa.yaml DATA --speed 3600 --now        # an hour a second, as if today`
 }
 
-func (c *replayCmd) Run(ctx context.Context, std *streams) error {
+func (c *replayCmd) Run(ctx context.Context, std *output) error {
 	speed := 0.0
 	if c.Speed != "max" {
 		var err error

@@ -25,7 +25,7 @@ type serveCmd struct {
 	LogJSON  bool     `name:"log-json" help:"Log JSON lines instead of text."`
 }
 
-func (c *serveCmd) Run(ctx context.Context, std *streams) error {
+func (c *serveCmd) Run(ctx context.Context, std *output) error {
 	cfg, err := loadConfig(c.Config, c.Set)
 	if err != nil {
 		return err

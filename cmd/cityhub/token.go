@@ -27,7 +27,7 @@ type tokenNewCmd struct {
 	For  time.Duration `placeholder:"DURATION" help:"How long it is valid, e.g. 720h (default: until revoked)."`
 }
 
-func (c *tokenNewCmd) Run(ctx context.Context, std *streams) error {
+func (c *tokenNewCmd) Run(ctx context.Context, std *output) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ type tokenListCmd struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-func (c *tokenListCmd) Run(ctx context.Context, std *streams) error {
+func (c *tokenListCmd) Run(ctx context.Context, std *output) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ type tokenRevokeCmd struct {
 	ID int64 `arg:"" help:"The token's number, from cityhub token list."`
 }
 
-func (c *tokenRevokeCmd) Run(ctx context.Context, std *streams) error {
+func (c *tokenRevokeCmd) Run(ctx context.Context, std *output) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
