@@ -217,16 +217,24 @@ func TestRunSurvivesACutConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := Count(t.Context(), s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
-		for range 3 {
-			time.Sleep(60 * time.Millisecond)
+		for _, at := range []int{500, 5000, 12000} {
+			for sub.Len() < at && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
 			proxy.Cut()
 		}
 	}()
 	// 20,000 minutes in about 0.4 s, so that the cuts fall into the run.
-	res, err := Run(t.Context(), Options{Source: s, Broker: proxy.Addr(), QoS: 1, Connections: 2, Speed: 3e6})
+	res, err := Run(t.Context(), Options{Source: s, Counts: counts, Broker: proxy.Addr(), QoS: 1, Connections: 2, Speed: 3e6})
+	cancel()
 	<-cut
 	if err != nil {
 		t.Fatal(err)
