@@ -472,3 +472,16 @@ func TestAppendValueIsJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestProgressWithoutATerminalIsLines(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{verb: "replaying", unit: "rows", total: 200, w: &b, stop: make(chan struct{}), end: make(chan struct{})}
+	p.began.Store(time.Now().Add(-10 * time.Second).UnixNano())
+	go p.run(5 * time.Millisecond)
+	p.add(100, 1000)
+	time.Sleep(50 * time.Millisecond)
+	p.done()
+	if line, _, _ := strings.Cut(b.String(), "\n"); line != "replaying: 100 of 200 rows, 1000 readings, 100/s, 10s left" {
+		t.Errorf("%q", line)
+	}
+}
