@@ -99,6 +99,7 @@ func (s *Source) manifestTerminals(ctx context.Context, i int, known map[string]
 		return err
 	}
 	defer r.close()
+	r.codeOnly = true
 	for n := 0; ; n++ {
 		err := r.next()
 		if errors.Is(err, io.EOF) {

@@ -22,7 +22,8 @@ type progress struct {
 	total      int64
 	rows       atomic.Int64
 	readings   atomic.Int64
-	began      time.Time
+	passes     atomic.Int64
+	began      atomic.Int64 // of the pass, ns since 1970-01-01 UTC
 	w          io.Writer
 
 	bars *mpb.Progress
@@ -32,7 +33,8 @@ type progress struct {
 }
 
 func newProgress(w io.Writer, verb, unit string, total int64) *progress {
-	p := &progress{verb: verb, unit: unit, total: total, began: time.Now(), w: w}
+	p := &progress{verb: verb, unit: unit, total: total, w: w}
+	p.began.Store(time.Now().UnixNano())
 	if w == nil {
 		return p
 	}
@@ -41,25 +43,35 @@ func newProgress(w io.Writer, verb, unit string, total int64) *progress {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		every = 200 * time.Millisecond
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
-		p.bar = p.bars.AddBar(total,
-			mpb.PrependDecorators(decor.Name(verb+" "), decor.CountersNoUnit("%d/%d "+unit)),
-			mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5}), decor.Any(func(decor.Statistics) string { return p.rate() }), decor.Any(func(decor.Statistics) string { return p.eta() })),
-		)
+		p.addBar()
 	}
 	go p.run(every)
 	return p
+}
+
+func (p *progress) addBar() {
+	p.bar = p.bars.AddBar(p.total,
+		mpb.PrependDecorators(decor.Name(p.verb+" "), decor.CountersNoUnit("%d/%d "+p.unit)),
+		mpb.AppendDecorators(decor.Percentage(decor.WC{W: 5}), decor.Any(func(decor.Statistics) string { return p.rate() }), decor.Any(func(decor.Statistics) string { return p.eta() })),
+	)
 }
 
 func (p *progress) run(every time.Duration) {
 	defer close(p.end)
 	t := time.NewTicker(every)
 	defer t.Stop()
+	var pass int64
 	for {
 		select {
 		case <-p.stop:
 			return
 		case <-t.C:
 			if p.bar != nil {
+				if n := p.passes.Load(); n != pass { // a bar that is full stays full
+					pass = n
+					p.bar.Abort(true)
+					p.addBar()
+				}
 				p.bar.SetCurrent(p.rows.Load())
 				continue
 			}
@@ -73,8 +85,10 @@ func (p *progress) add(rows, readings int64) {
 	p.readings.Add(readings)
 }
 
+func (p *progress) elapsed() time.Duration { return time.Since(time.Unix(0, p.began.Load())) }
+
 func (p *progress) rate() string {
-	n, s := p.readings.Load(), time.Since(p.began).Seconds()
+	n, s := p.readings.Load(), p.elapsed().Seconds()
 	if n == 0 || s <= 0 {
 		return ""
 	}
@@ -86,7 +100,7 @@ func (p *progress) eta() string {
 	if n == 0 || n >= p.total {
 		return ""
 	}
-	left := time.Duration(float64(time.Since(p.began)) * float64(p.total-n) / float64(n))
+	left := time.Duration(float64(p.elapsed()) * float64(p.total-n) / float64(n))
 	return ", " + left.Round(time.Second).String() + " left"
 }
 
@@ -94,6 +108,8 @@ func (p *progress) eta() string {
 func (p *progress) again() {
 	p.rows.Store(0)
 	p.readings.Store(0)
+	p.began.Store(time.Now().UnixNano())
+	p.passes.Add(1)
 }
 
 // done ends the display and waits for it.

@@ -217,16 +217,24 @@ func TestRunSurvivesACutConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	counts, err := Count(t.Context(), s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	cut := make(chan struct{})
 	go func() {
 		defer close(cut)
-		for range 3 {
-			time.Sleep(60 * time.Millisecond)
+		for _, at := range []int{500, 5000, 12000} {
+			for sub.Len() < at && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
 			proxy.Cut()
 		}
 	}()
 	// 20,000 minutes in about 0.4 s, so that the cuts fall into the run.
-	res, err := Run(t.Context(), Options{Source: s, Broker: proxy.Addr(), QoS: 1, Connections: 2, Speed: 3e6})
+	res, err := Run(t.Context(), Options{Source: s, Counts: counts, Broker: proxy.Addr(), QoS: 1, Connections: 2, Speed: 3e6})
+	cancel()
 	<-cut
 	if err != nil {
 		t.Fatal(err)
@@ -462,5 +470,18 @@ func TestAppendValueIsJSON(t *testing.T) {
 		if ok != (c.want != "") || ok && string(b) != c.want || ok && !json.Valid(b) {
 			t.Errorf("%q: %s %v, want %q", c.in, b, ok, c.want)
 		}
+	}
+}
+
+func TestProgressWithoutATerminalIsLines(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{verb: "replaying", unit: "rows", total: 200, w: &b, stop: make(chan struct{}), end: make(chan struct{})}
+	p.began.Store(time.Now().Add(-10 * time.Second).UnixNano())
+	go p.run(5 * time.Millisecond)
+	p.add(100, 1000)
+	time.Sleep(50 * time.Millisecond)
+	p.done()
+	if line, _, _ := strings.Cut(b.String(), "\n"); line != "replaying: 100 of 200 rows, 1000 readings, 100/s, 10s left" {
+		t.Errorf("%q", line)
 	}
 }

@@ -43,6 +43,8 @@ type rows struct {
 	key    []byte
 	codes  map[string]string
 	na     []string
+
+	codeOnly bool // next leaves has and readings empty
 }
 
 // open opens file i and reads its header.
@@ -124,6 +126,9 @@ func (r *rows) next() (err error) {
 		return err
 	}
 	r.has, r.readings = 0, r.readings[:0]
+	if r.codeOnly {
+		return nil
+	}
 	for i := range r.s.m.Properties {
 		v := strings.TrimSpace(r.rec[r.props[i]])
 		if slices.Contains(r.na, v) {

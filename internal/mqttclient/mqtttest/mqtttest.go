@@ -125,6 +125,9 @@ func (s *Subscription) Next(t testing.TB) Message {
 	}
 }
 
+// Len is the number of messages that came and were not taken yet.
+func (s *Subscription) Len() int { return len(s.ch) }
+
 // Quiet gathers what comes until nothing came for d.
 func (s *Subscription) Quiet(d time.Duration) []Message {
 	var all []Message
