@@ -238,7 +238,7 @@ func (h *hub) storeSeries(ctx context.Context) error {
 
 // importSample registers the sample's terminals.
 func (h *hub) importSample(ctx context.Context) error {
-	m, err := manifest.Parse("sample terminals", bytes.NewReader(sample.Manifest()))
+	m, err := manifest.ParseYAML("sample terminals", bytes.NewReader(sample.Manifest()))
 	if err != nil {
 		return err
 	}

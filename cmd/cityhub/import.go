@@ -143,7 +143,11 @@ func (c *importTerminalsCmd) Run(ctx context.Context, std *output) error {
 		}
 		defer func() { _ = closeAll() }()
 		put = func(ctx context.Context, name string, b []byte) (registry.ImportResult, error) {
-			m, err := manifest.Parse(name, bytes.NewReader(b))
+			parse := manifest.Parse
+			if name == standardInput {
+				parse = manifest.ParseYAML
+			}
+			m, err := parse(name, bytes.NewReader(b))
 			if err != nil {
 				return registry.ImportResult{}, err
 			}
@@ -192,11 +196,14 @@ func (c *importTerminalsCmd) remote(ctx context.Context, name string, b []byte) 
 	return res, err
 }
 
+// standardInput is what - is called in messages.
+const standardInput = "standard input"
+
 // readInput reads a file, or standard input for -.
 func readInput(name string) (b []byte, shown string, err error) {
 	if name == "-" {
 		b, err = io.ReadAll(os.Stdin)
-		return b, "standard input", err
+		return b, standardInput, err
 	}
 	b, err = os.ReadFile(name)
 	return b, name, err
