@@ -324,7 +324,7 @@ func TestIdleClientIsClosed(t *testing.T) {
 
 func TestSlowConsumerIsClosedAndOthersAreNot(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	s := serve(t, func(o *streams.Options) { o.QueueBytes = 64 << 10; o.Metrics = reg }, func(o *ws.Options) { o.SendBuffer = 4 << 10 })
+	s := serve(t, func(o *streams.Options) { o.QueueBytes = 64 << 10; o.Metrics = reg; o.Heartbeat = time.Hour }, func(o *ws.Options) { o.SendBuffer = 4 << 10 })
 	slow := s.greeted(t)
 	_ = slow.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10)
 	quick := s.greeted(t)
