@@ -140,7 +140,7 @@ func (h *Hub) drop(hd *hold) {
 		return
 	}
 	v, c := hd.view, hd.client
-	c.purge(v, false) // nothing of it follows the answer to unsubscribe
+	c.purge(v, false) // what is queued of it serves nobody
 	last := v.holds[len(v.holds)-1]
 	v.holds[hd.at] = last
 	last.at = hd.at

@@ -180,7 +180,11 @@ func (ss *session) readLoop() {
 	}()
 	limit := limiter{perSecond: float64(ss.server.o.MessagesPerSecond)}
 	for {
-		err := ss.readMessage()
+		// Waiting here and not deeper keeps the stack of an idle connection small.
+		kind, r, err := ss.conn.NextReader()
+		if err == nil {
+			err = ss.receive(kind, r)
+		}
 		if d := limit.wait(time.Now()); d > 0 && err == nil {
 			ss.pause(d)
 		}
@@ -241,12 +245,8 @@ func (ss *session) broken(err error) {
 	}
 }
 
-// readMessage reads one message and does what it asks.
-func (ss *session) readMessage() error {
-	kind, r, err := ss.conn.NextReader()
-	if err != nil {
-		return err
-	}
+// receive reads one message and does what it asks.
+func (ss *session) receive(kind int, r io.Reader) error {
 	if ss.client.Closed() != nil {
 		return nil // read on, to the close
 	}
