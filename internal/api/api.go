@@ -74,7 +74,9 @@ func New(o Options) (*API, error) {
 	a.datasets()
 	a.tokens()
 	a.status()
-	delete(config.Components.Schemas.Map(), "ErrorModel") // every error is a ProblemDocument
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // every error is a ProblemDocument
+		delete(config.Components.Schemas.Map(), unused)
+	}
 	spec, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
@@ -168,7 +170,7 @@ func register[I, O any](a *API, who access, op huma.Operation, h func(context.Co
 	}
 	op.Responses = map[string]*huma.Response{"default": {
 		Description: "a problem",
-		Content:     map[string]*huma.MediaType{web.ContentTypeProblem: {Schema: huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, problemType)}},
+		Content:     map[string]*huma.MediaType{web.ContentTypeProblem: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "")}},
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)
