@@ -323,6 +323,11 @@ func (w *writer) digest(t *manifest.Terminal, extra string) ([sha256.Size]byte, 
 		}
 		b = fields(b, l.HeightDatum)
 	}
+	for _, p := range t.Properties { // in the order of the manifest, for the ids
+		if _, err := w.resolve(p); err != nil {
+			return [sha256.Size]byte{}, err
+		}
+	}
 	w.sorted = append(w.sorted[:0], t.Properties...)
 	slices.SortFunc(w.sorted, func(a, b *manifest.Property) int { return cmp.Compare(a.Name, b.Name) })
 	for _, p := range w.sorted {

@@ -275,7 +275,7 @@ func (p *Property) check(k checker) {
 		if p.Unit.UCUM != "" {
 			found = quote(p.Unit.UCUM)
 			if s := asciiUnit(p.Unit.UCUM); s != "" {
-				hint = "did you mean " + s + "? a symbol to show goes to unit: {symbol: …}"
+				hint = "did you mean " + s + "? the symbol to show has its own field"
 			}
 		}
 		k.add("unit.ucum", found, "a UCUM code, printable ASCII without blanks", hint)

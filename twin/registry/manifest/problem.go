@@ -144,8 +144,11 @@ func suggest(s string, known []string) string {
 	fold := func(s string) string {
 		return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(s))
 	}
-	best, at := "", 3
 	fs := fold(s)
+	best, at := "", 3
+	if len(fs) < 6 { // pm10 is no misspelt pm25
+		at = 2
+	}
 	if len(fs) > maxCodeLen {
 		return ""
 	}

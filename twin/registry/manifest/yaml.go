@@ -112,7 +112,7 @@ func invalidUTF8(b []byte) int {
 var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
 
 func syntaxProblem(err error) Problem {
-	p := Problem{Found: "text that is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Expected: "YAML"}
+	p := Problem{Line: 1, Found: "text that is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Expected: "YAML"}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
 		p.Line, _ = strconv.Atoi(m[1])
 		p.Found = "text that is not YAML: " + m[2]
@@ -484,7 +484,7 @@ func (y *yamlReader) terminal(n *yaml.Node, path string) Terminal {
 
 func (y *yamlReader) location(n *yaml.Node, path string) *Location {
 	l := &Location{}
-	var lon, lat bool
+	var lon, lat, okLon, okLat bool
 	ps := y.pairs(n, path, locationKeys, "{lon: …, lat: …} in WGS 84 degrees")
 	if ps == nil && deref(n).Kind != yaml.MappingNode {
 		return nil
@@ -493,10 +493,10 @@ func (y *yamlReader) location(n *yaml.Node, path string) *Location {
 		at := join(path, p.key)
 		switch p.key {
 		case "lon":
-			l.Lon, _ = y.number(p.value, at, "degrees as a number")
+			l.Lon, okLon = y.number(p.value, at, "degrees as a number")
 			lon = true
 		case "lat":
-			l.Lat, _ = y.number(p.value, at, "degrees as a number")
+			l.Lat, okLat = y.number(p.value, at, "degrees as a number")
 			lat = true
 		case "height":
 			if !isNull(p.value) {
@@ -513,6 +513,9 @@ func (y *yamlReader) location(n *yaml.Node, path string) *Location {
 	}
 	if !lat {
 		y.add(n, join(path, "lat"), "", "degrees from -90 to 90", "")
+	}
+	if !okLon || !okLat {
+		return nil // reported: nothing to check
 	}
 	return l
 }
