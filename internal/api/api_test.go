@@ -603,6 +603,39 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 }
 
+func TestBodyThatCannotBeRead(t *testing.T) {
+	s := serve(t, nil)
+	a, err := api.New(api.Options{Registry: s.c.Registry, Gate: s.c.Gate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	std, err := web.Standard(web.Options{Logger: slog.New(slog.DiscardHandler), Verifier: s.c.Gate, MaxBody: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		body   io.Reader
+		status int
+	}{
+		"over the hub's limit": {strings.NewReader(strings.Repeat("x", 2000)), 413},
+		"broken off":           {io.MultiReader(strings.NewReader("{"), brokenReader{}), 400},
+	} {
+		r := httptest.NewRequest("POST", "/api/v1/terminals", tt.body)
+		r.Header.Set("Authorization", s.admin())
+		r.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		std(a).ServeHTTP(rec, r)
+		var p web.ProblemDocument
+		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || rec.Code != tt.status || p.Status != tt.status {
+			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)
+		}
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
 func TestOpenAPIDescribesEverything(t *testing.T) {
 	s := serve(t, nil)
 	v, h := s.ok(request{method: "GET", path: "/api/openapi.json"}, 200)
