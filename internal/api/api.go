@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -74,7 +75,9 @@ func New(o Options) (*API, error) {
 	a.datasets()
 	a.tokens()
 	a.status()
-	delete(config.Components.Schemas.Map(), "ErrorModel") // every error is a ProblemDocument
+	for _, unused := range []string{"ErrorModel", "ErrorDetail"} { // every error is a ProblemDocument
+		delete(config.Components.Schemas.Map(), unused)
+	}
 	spec, err := json.Marshal(a.huma.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
@@ -116,29 +119,62 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type requestKey struct{}
 
-// requestOf is the request that a handler answers.
-func requestOf(ctx context.Context) *http.Request { return ctx.Value(requestKey{}).(*http.Request) }
+// call is one request on its way through huma.
+type call struct {
+	r       *http.Request
+	bodyErr error // of reading the body
+}
 
-// wrapped gives a request that huma refuses the status that the rest of the
-// hub uses for it.
+func callOf(ctx context.Context) *call { return ctx.Value(requestKey{}).(*call) }
+
+// requestOf is the request that a handler answers.
+func requestOf(ctx context.Context) *http.Request { return callOf(ctx).r }
+
+// watchedBody remembers why the body could not be read: huma takes every
+// reason for a failure of the server.
+type watchedBody struct {
+	io.ReadCloser
+	c *call
+}
+
+func (b watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.c.bodyErr = err
+	}
+	return n, err
+}
+
+// status is the one that the hub uses for a request that huma refused.
+func (c *call) status(code int) int {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case code == http.StatusInternalServerError && errors.As(c.bodyErr, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case code == http.StatusInternalServerError && c.bodyErr != nil, code == http.StatusUnprocessableEntity:
+		return http.StatusBadRequest
+	}
+	return code
+}
+
+// wrapped answers with call.status.
 type wrapped struct{ humaContext }
 
 // humaContext is huma.Context under a name that an embedding does not hide.
 type humaContext huma.Context
 
-func (c wrapped) SetStatus(code int) {
-	if code == http.StatusUnprocessableEntity {
-		code = http.StatusBadRequest
-	}
-	c.humaContext.SetStatus(code)
-}
+func (c wrapped) SetStatus(code int) { c.humaContext.SetStatus(callOf(c.Context()).status(code)) }
 
 // Unwrap is for humago.Unwrap.
 func (c wrapped) Unwrap() huma.Context { return c.humaContext }
 
 func intercept(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
-	next(wrapped{huma.WithValue(ctx, requestKey{}, r)})
+	c := &call{r: r}
+	if r.Body != nil {
+		r.Body = watchedBody{r.Body, c}
+	}
+	next(wrapped{huma.WithValue(ctx, requestKey{}, c)})
 }
 
 // requireAdmin lets the operator through, before anything of the request is
@@ -168,7 +204,7 @@ func register[I, O any](a *API, who access, op huma.Operation, h func(context.Co
 	}
 	op.Responses = map[string]*huma.Response{"default": {
 		Description: "a problem",
-		Content:     map[string]*huma.MediaType{web.ContentTypeProblem: {Schema: huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, problemType)}},
+		Content:     map[string]*huma.MediaType{web.ContentTypeProblem: {Schema: a.huma.OpenAPI().Components.Schemas.Schema(problemType, true, "")}},
 	}}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := h(ctx, in)

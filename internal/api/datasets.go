@@ -25,6 +25,16 @@ type Dataset struct {
 	Simulated   bool           `json:"simulated" required:"false" doc:"Its readings come from a generator or a replay"`
 }
 
+// DatasetPatch changes the members of a Dataset that it has.
+type DatasetPatch struct {
+	Title       *string        `json:"title,omitempty"`
+	TitleEn     *string        `json:"titleEn,omitempty"`
+	Description *string        `json:"description,omitempty"`
+	Owner       *string        `json:"owner,omitempty"`
+	Open        *twin.Openness `json:"open,omitempty" enum:"unconditional,conditional,none"`
+	Simulated   *bool          `json:"simulated,omitempty"`
+}
+
 func datasetOf(d twin.Dataset) Dataset {
 	return Dataset{ID: d.ID, Code: d.Code, Title: d.Title, TitleEn: d.TitleEn, Description: d.Description, Owner: d.Owner, Open: d.Open, Simulated: d.Simulated}
 }
@@ -77,7 +87,7 @@ func (a *API) datasets() {
 		})
 	register(a, admin, huma.Operation{OperationID: "put-dataset", Method: http.MethodPut, Path: datasetsPath + "/{code}", Summary: "Register or replace a Dataset", Tags: tags},
 		func(ctx context.Context, in *struct {
-			datasetCode
+			Code string `path:"code" maxLength:"64" doc:"Code of the Dataset"`
 			Body Dataset
 		}) (*datasetOutput, error) {
 			if in.Body.Code != "" && in.Body.Code != in.Code {
@@ -88,15 +98,8 @@ func (a *API) datasets() {
 		})
 	register(a, admin, huma.Operation{OperationID: "patch-dataset", Method: http.MethodPatch, Path: datasetsPath + "/{code}", Summary: "Change a Dataset, for example how it is opened", Tags: tags},
 		func(ctx context.Context, in *struct {
-			datasetCode
-			Body struct {
-				Title       *string        `json:"title,omitempty"`
-				TitleEn     *string        `json:"titleEn,omitempty"`
-				Description *string        `json:"description,omitempty"`
-				Owner       *string        `json:"owner,omitempty"`
-				Open        *twin.Openness `json:"open,omitempty" enum:"unconditional,conditional,none"`
-				Simulated   *bool          `json:"simulated,omitempty"`
-			}
+			Code string `path:"code" maxLength:"64" doc:"Code of the Dataset"`
+			Body DatasetPatch
 		}) (*datasetOutput, error) {
 			d, err := a.o.Registry.DatasetByCode(ctx, in.Code)
 			if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"mime"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,8 +13,6 @@ import (
 	"cityhub/twin/registry"
 	"cityhub/twin/registry/manifest"
 )
-
-var terminalType = reflect.TypeFor[manifest.Terminal]()
 
 // importReadTimeout is how long a caller may take to send a manifest.
 const importReadTimeout = 5 * time.Minute
@@ -37,7 +34,7 @@ func (a *API) imports() {
 	}
 	register(a, admin, op, func(ctx context.Context, in *struct {
 		DryRun      bool   `query:"dryRun" doc:"Check everything and change nothing"`
-		ContentType string `header:"Content-Type"`
+		ContentType string `header:"Content-Type" hidden:"true"`
 		RawBody     []byte `contentType:"application/yaml"`
 	}) (*importOutput, error) {
 		m, err := parseManifest(in.ContentType, in.RawBody)

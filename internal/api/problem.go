@@ -48,14 +48,14 @@ func toProblem(ctx huma.Context, _ string, v any) (any, error) {
 		te.Field, te.Message = items[0].Field, items[0].Detail
 	}
 	var err error = te
-	switch m.Status {
+	switch status := callOf(ctx.Context()).status(m.Status); status {
 	case http.StatusRequestEntityTooLarge:
 		te.Code = twin.CodeTooLarge
 	case http.StatusUnsupportedMediaType:
 		err = web.UnsupportedMediaType(ctx.Header("Content-Type"), "application/json")
-	case http.StatusUnprocessableEntity, http.StatusBadRequest:
+	case http.StatusBadRequest:
 	case http.StatusNotAcceptable, http.StatusRequestTimeout:
-		err = &web.StatusError{Status: m.Status, Slug: "invalid", Title: http.StatusText(m.Status), Err: te}
+		err = &web.StatusError{Status: status, Slug: "invalid", Title: http.StatusText(status), Err: te}
 	default:
 		te.Code, te.Err = twin.CodeInternal, m
 	}

@@ -17,6 +17,11 @@ type Session struct {
 	Anonymous bool        `json:"anonymous" doc:"Whether the caller gave no token"`
 }
 
+// SessionRequest is a login.
+type SessionRequest struct {
+	Token string `json:"token" maxLength:"512" doc:"An access token"`
+}
+
 func sessionOf(p policy.Principal) Session {
 	return Session{Name: p.Name, Role: p.Role, Anonymous: p.Anonymous()}
 }
@@ -37,9 +42,7 @@ func (a *API) sessions() {
 	register(a, anybody, huma.Operation{OperationID: "open-session", Method: http.MethodPost, Path: path, Summary: "Log in", Tags: tags,
 		Description: "Checks an access token and sets it as a cookie for the hub's own pages."},
 		func(ctx context.Context, in *struct {
-			Body struct {
-				Token string `json:"token" maxLength:"512" doc:"An access token"`
-			}
+			Body SessionRequest
 		}) (*sessionOutput, error) {
 			p, cookie, err := web.NewSession(a.o.Gate, requestOf(ctx), in.Body.Token)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,6 +21,11 @@ const terminalsPath = "/api/v1/terminals"
 
 // maxTerminal is the most bytes of one terminal's registration.
 const maxTerminal = 4 << 20
+
+// TerminalRegistration is one terminal of the manifest, as a body.
+type TerminalRegistration manifest.Terminal
+
+var registrationType = reflect.TypeFor[TerminalRegistration]()
 
 type terminalPage struct {
 	Terminals []Terminal `json:"terminals"`
@@ -69,7 +75,7 @@ func (a *API) terminals() {
 		Description: "The body is one terminal of the manifest. A code that is registered already is a conflict."},
 		func(op huma.Operation) {
 			register(a, admin, op, func(ctx context.Context, in *struct {
-				ContentType string `header:"Content-Type"`
+				ContentType string `header:"Content-Type" hidden:"true"`
 				RawBody     []byte `contentType:"application/json"`
 			}) (*terminalOutput, error) {
 				return a.createTerminal(ctx, in.ContentType, in.RawBody)
@@ -79,8 +85,8 @@ func (a *API) terminals() {
 		Description: "The body is one terminal of the manifest, whole: what is left out gets its default, a property that is left out is retired. Credentials that are left out stay."},
 		func(op huma.Operation) {
 			register(a, admin, op, func(ctx context.Context, in *struct {
-				terminalCode
-				ContentType string `header:"Content-Type"`
+				Code        string `path:"code" maxLength:"64" doc:"Code of the terminal"`
+				ContentType string `header:"Content-Type" hidden:"true"`
 				RawBody     []byte `contentType:"application/json"`
 			}) (*terminalOutput, error) {
 				var t manifest.Terminal
@@ -94,8 +100,8 @@ func (a *API) terminals() {
 		Description: "The body is a JSON merge patch (RFC 7396) on the terminal as put-terminal takes it: null removes a member, a list is replaced whole."},
 		func(op huma.Operation) {
 			register(a, admin, op, func(ctx context.Context, in *struct {
-				terminalCode
-				ContentType string `header:"Content-Type"`
+				Code        string `path:"code" maxLength:"64" doc:"Code of the terminal"`
+				ContentType string `header:"Content-Type" hidden:"true"`
 				RawBody     []byte `contentType:"application/json"`
 			}) (*terminalOutput, error) {
 				return a.patchTerminal(ctx, in.Code, in.ContentType, in.RawBody)
@@ -115,8 +121,7 @@ func (a *API) withTerminalBody(op huma.Operation, add func(huma.Operation)) {
 	op.RequestBody = &huma.RequestBody{Required: true}
 	op.SkipValidateBody, op.MaxBodyBytes = true, maxTerminal
 	add(op)
-	schema := huma.SchemaFromType(a.huma.OpenAPI().Components.Schemas, terminalType)
-	op.RequestBody.Content["application/json"].Schema = schema
+	op.RequestBody.Content["application/json"].Schema = a.huma.OpenAPI().Components.Schemas.Schema(registrationType, true, "")
 	if op.Method == http.MethodPatch {
 		op.RequestBody.Content["application/merge-patch+json"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeObject}}
 		op.RequestBody.Content["application/json"].Schema = &huma.Schema{Type: huma.TypeObject}

@@ -18,6 +18,13 @@ type tokensOutput struct {
 	}
 }
 
+// TokenRequest asks for an access token.
+type TokenRequest struct {
+	Name    string    `json:"name" doc:"Whose token it is" maxLength:"128"`
+	Role    string    `json:"role,omitempty" enum:"operator" default:"operator"`
+	Expires time.Time `json:"expires,omitzero" required:"false" doc:"Never when left out"`
+}
+
 type newTokenOutput struct {
 	CacheControl string `header:"Cache-Control"`
 	Body         struct {
@@ -40,11 +47,7 @@ func (a *API) tokens() {
 		})
 	register(a, admin, huma.Operation{OperationID: "create-token", Method: http.MethodPost, Path: tokensPath, Summary: "Make an access token", Tags: tags, DefaultStatus: http.StatusCreated},
 		func(ctx context.Context, in *struct {
-			Body struct {
-				Name    string    `json:"name" doc:"Whose token it is" maxLength:"128"`
-				Role    string    `json:"role,omitempty" enum:"operator" default:"operator"`
-				Expires time.Time `json:"expires,omitempty" required:"false" doc:"Never when left out"`
-			}
+			Body TokenRequest
 		}) (*newTokenOutput, error) {
 			role := in.Body.Role
 			if role == "" {

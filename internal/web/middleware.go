@@ -20,7 +20,7 @@ type Options struct {
 	Clock     func() time.Time // nil: time.Now
 	Verifier  Verifier
 	PublicURL string // as the callers reach the hub, e.g. https://hub.example; empty: as the request says
-	MaxBody   int64  // bytes of a request body; zero: 32 MiB
+	MaxBody   int64  // bytes of a request body; zero: 64 MiB
 }
 
 // Standard is the middleware around every handler of the hub, in the one order
@@ -32,7 +32,7 @@ func Standard(o Options) (Middleware, error) {
 		o.Clock = time.Now
 	}
 	if o.MaxBody == 0 {
-		o.MaxBody = 32 << 20
+		o.MaxBody = 64 << 20
 	}
 	compress, err := Compress(1024)
 	if err != nil {

@@ -203,14 +203,14 @@ func (r *Registry) terminalSlow(ctx context.Context, s *shard, code string) (*Te
 func (r *Registry) loadTerminal(ctx context.Context, code string) (*Terminal, error) {
 	const op = "find terminal"
 	t := &Terminal{}
-	err := scanThing(r.read.QueryRowContext(ctx, `SELECT `+thingColumns+`, EXISTS (SELECT 1 FROM credentials c WHERE c.thing_id = t.id) FROM things t WHERE t.code = ?`, code), &t.Thing, &t.HasCredential)
+	err := scanThing(r.byCode.QueryRowContext(ctx, code), &t.Thing, &t.HasCredential)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, noTerminal(op, code)
 	}
 	if err != nil {
 		return nil, dbError(op, err)
 	}
-	rows, err := r.read.QueryContext(ctx, `SELECT id FROM datastreams WHERE thing_id = ? AND retired = 0`, int64(t.Thing.ID))
+	rows, err := r.idsOf.QueryContext(ctx, int64(t.Thing.ID))
 	if err != nil {
 		return nil, dbError(op, err)
 	}

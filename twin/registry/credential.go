@@ -108,7 +108,7 @@ func (r *Registry) Authenticate(ctx context.Context, username, password string) 
 	const op = "authenticate terminal"
 	c := credential{salt: r.passwords.decoy, hash: make([]byte, hashSize), iterations: r.o.PasswordIterations}
 	var state twin.TerminalState
-	err = r.read.QueryRowContext(ctx, `SELECT t.code, t.state, c.salt, c.hash, c.iterations FROM credentials c JOIN things t ON t.id = c.thing_id WHERE c.username = ?`, username).
+	err = r.byUsername.QueryRowContext(ctx, username).
 		Scan(&terminal, &state, &c.salt, &c.hash, &c.iterations)
 	known := err == nil
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {

@@ -46,6 +46,13 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+const (
+	byCodeSQL     = `SELECT ` + thingColumns + `, EXISTS (SELECT 1 FROM credentials c WHERE c.thing_id = t.id) FROM things t WHERE t.code = ?`
+	idsOfSQL      = `SELECT id FROM datastreams WHERE thing_id = ? AND retired = 0`
+	byUsernameSQL = `SELECT t.code, t.state, c.salt, c.hash, c.iterations FROM credentials c JOIN things t ON t.id = c.thing_id WHERE c.username = ?`
+	byTokenSQL    = `SELECT ` + tokenColumns + ` FROM tokens WHERE hash = ?`
+)
+
 // Options of a Registry. The zero value is a registry in memory.
 type Options struct {
 	Path   string           // the database file, created if missing; empty: in memory, for tests
@@ -67,6 +74,8 @@ type Registry struct {
 	o     Options
 	write *sql.DB // one connection
 	read  *sql.DB
+	// What ingest asks again and again, prepared.
+	byCode, idsOf, byUsername, byToken *sql.Stmt
 	// writing admits one writer; a channel, so that waiting respects a context.
 	writing chan struct{}
 
@@ -114,6 +123,11 @@ func Open(ctx context.Context, o Options) (*Registry, error) {
 	pragmas = url.Values{"_pragma": {"busy_timeout(10000)", "foreign_keys(ON)", "cache_size(-8192)", "query_only(ON)"}, "_txlock": {"deferred"}}
 	if r.read, err = openDB(name, pragmas, o.Readers); err != nil {
 		return nil, errors.Join(dbError(op, err), r.write.Close())
+	}
+	for query, stmt := range map[string]**sql.Stmt{byCodeSQL: &r.byCode, idsOfSQL: &r.idsOf, byUsernameSQL: &r.byUsername, byTokenSQL: &r.byToken} {
+		if *stmt, err = r.read.PrepareContext(ctx, query); err != nil {
+			return nil, errors.Join(dbError(op, err), r.Close())
+		}
 	}
 	var last sql.NullInt64
 	if err := r.read.QueryRowContext(ctx, `SELECT seq FROM sqlite_sequence WHERE name = 'datastreams'`).Scan(&last); err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -195,7 +209,12 @@ func (r *Registry) Close() error {
 	r.closeOnce.Do(func() {
 		r.writing <- struct{}{}
 		if r.read != nil {
-			r.closeErr = r.read.Close()
+			for _, stmt := range []*sql.Stmt{r.byCode, r.idsOf, r.byUsername, r.byToken} {
+				if stmt != nil {
+					r.closeErr = errors.Join(r.closeErr, stmt.Close())
+				}
+			}
+			r.closeErr = errors.Join(r.closeErr, r.read.Close())
 		}
 		if _, err := r.write.Exec(`PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
 			r.o.Logger.Warn("registry checkpoint at close", "error", err)
@@ -245,7 +264,7 @@ func dbError(op string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = twin.CodeUnavailable, "the call was given up"
-	case errors.Is(err, sql.ErrConnDone), err.Error() == "sql: database is closed": // database/sql has no name for it
+	case errors.Is(err, sql.ErrConnDone), err.Error() == "sql: database is closed", err.Error() == "sql: statement is closed": // database/sql has no names for them
 		e.Code, e.Message = twin.CodeUnavailable, "the registry is closed"
 	case errors.As(err, &se):
 		switch se.Code() & 0xff {

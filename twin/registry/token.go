@@ -88,7 +88,7 @@ func (r *Registry) VerifyToken(ctx context.Context, secret string) (Token, error
 	const op = "verify token"
 	var t Token
 	hash := sha256.Sum256([]byte(secret)) // looked up by hash: timing tells nothing of the secret
-	err := scanToken(r.read.QueryRowContext(ctx, `SELECT `+tokenColumns+` FROM tokens WHERE hash = ?`, hash[:]), &t)
+	err := scanToken(r.byToken.QueryRowContext(ctx, hash[:]), &t)
 	e := &twin.Error{Code: twin.CodeUnauthorized, Op: op}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -1,6 +1,7 @@
 package sensorthings_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"cityhub/twin/policy"
 	"cityhub/twin/policy/policytest"
 	"cityhub/twin/sensorthings"
+	"cityhub/twin/series"
 )
 
 // ingester stores what it gets at once, and refuses what a real one would.
@@ -698,9 +700,65 @@ func TestLargePage(t *testing.T) {
 		b.AppendNumber(ds.ID, policytest.Start.UnixNano()+i*int64(time.Second), 0, float64(i), twin.QualityGood)
 	}
 	s.c.Append(&b)
-	v := s.get(fmt.Sprintf("/Datastreams(%d)/Observations?$top=%d", ds.ID, n), "")
-	if got := len(values(v)); got != n || v["@iot.nextLink"] != nil {
-		t.Errorf("%d Observations, next %v", got, v["@iot.nextLink"])
+	res, body := s.do("GET", fmt.Sprintf("/Datastreams(%d)/Observations?$top=%d&$select=result", ds.ID, n), "", "")
+	if got := bytes.Count(body, []byte(`{"result":`)); res.StatusCode != 200 || !json.Valid(body) || got != n || bytes.Contains(body, []byte("@iot.nextLink")) {
+		t.Errorf("%d, %d Observations", res.StatusCode, got)
+	}
+}
+
+// failing is a store whose reads break after some rows.
+type failing struct {
+	series.Store
+	after int
+}
+
+func (f failing) Range(ctx context.Context, ds twin.DatastreamID, w series.Window, fn func(twin.Observation) bool) error {
+	n := 0
+	err := f.Store.Range(ctx, ds, w, func(o twin.Observation) bool { n++; return n <= f.after && fn(o) })
+	if err == nil && n > f.after {
+		return errors.New("secret: the disk is broken")
+	}
+	return err
+}
+
+func TestBrokenStoreIsNotTakenForTheEnd(t *testing.T) {
+	for _, tt := range []struct {
+		after int
+		cut   bool
+	}{{5, false}, {20_000, true}} {
+		c := policytest.New(t, "")
+		ds := c.Datastream("air-001", "cars")
+		var b block.Batch
+		for i := range int64(30_000) {
+			b.AppendNumber(ds.ID, policytest.Start.UnixNano()+i, 0, float64(i), twin.QualityGood)
+		}
+		c.Append(&b)
+		gate, err := policy.New(policy.Options{Registry: c.Registry, Series: failing{c.Series, tt.after}, State: c.State})
+		if err != nil {
+			t.Fatal(err)
+		}
+		std, err := web.Standard(web.Options{Logger: slog.New(slog.DiscardHandler), Verifier: gate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(std(sensorthings.New(sensorthings.Options{Gate: gate, MaxTop: 30_000})))
+		t.Cleanup(srv.Close)
+		for _, coding := range []string{"identity", "gzip"} {
+			r, _ := http.NewRequest("GET", fmt.Sprintf("%s%s/Datastreams(%d)/Observations?$top=30000", srv.URL, sensorthings.Prefix, ds.ID), nil)
+			r.Header.Set("Accept-Encoding", coding)
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if tt.cut && (res.StatusCode != 200 || err == nil) {
+				t.Errorf("%s: half a page of %d bytes is taken for a whole one", coding, len(body))
+			}
+			if !tt.cut && (res.StatusCode != 500 || err != nil || bytes.Contains(body, []byte("secret"))) {
+				t.Errorf("%s: %d, %v, %s", coding, res.StatusCode, err, body)
+			}
+		}
 	}
 }
 

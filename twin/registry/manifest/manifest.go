@@ -214,7 +214,8 @@ func (d *Dataset) Normalize() {
 	}
 }
 
-// Normalize fills in the documented defaults.
+// Normalize fills in the documented defaults. It changes t alone, nothing that
+// t points to.
 func (t *Terminal) Normalize() { t.normalize(map[*Property]*Property{}) }
 
 // normalize replaces shared properties, which it must not change, by others
@@ -222,6 +223,16 @@ func (t *Terminal) Normalize() { t.normalize(map[*Property]*Property{}) }
 func (t *Terminal) normalize(done map[*Property]*Property) {
 	if t.State == "" {
 		t.State = twin.StateActive
+	}
+	if t.Location != nil {
+		// A database keeps no negative zero: adding zero makes it positive.
+		l := *t.Location
+		l.Lon, l.Lat = l.Lon+0, l.Lat+0
+		if l.Height != nil {
+			h := *l.Height + 0
+			l.Height = &h
+		}
+		t.Location = &l
 	}
 	for i, p := range t.Properties {
 		if p != nil && p.Type == "" {

@@ -76,5 +76,6 @@ func Manifest(t *rapid.T) *manifest.Manifest {
 		}
 		m.Terminals = append(m.Terminals, tm)
 	}
+	m.Normalize()
 	return m
 }
