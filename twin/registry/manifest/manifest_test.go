@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -207,6 +208,16 @@ func TestNormalizeKeepsSharedPropertiesAsTheyAre(t *testing.T) {
 	}
 	if a, b := m.Terminals[0].Properties[0], m.Terminals[1].Properties[0]; a != b || a.Type != manifest.TypeMeasurement {
 		t.Errorf("%+v, %+v", a, b)
+	}
+}
+
+func TestNormalizeMakesNegativeZeroZero(t *testing.T) {
+	zero := math.Copysign(0, -1)
+	in := &manifest.Location{Lon: 120, Lat: zero, Height: &zero}
+	tm := manifest.Terminal{Location: in}
+	tm.Normalize()
+	if math.Signbit(tm.Location.Lat) || math.Signbit(*tm.Location.Height) || !math.Signbit(in.Lat) || !math.Signbit(*in.Height) {
+		t.Errorf("%+v, %+v", tm.Location, in)
 	}
 }
 
