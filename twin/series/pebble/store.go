@@ -106,6 +106,8 @@ type Store struct {
 	metrics *metrics
 	fail    *failure
 
+	compactions *scheduler
+
 	// calls counts the calls that run; no call begins once closed is set.
 	callsMu  sync.Mutex
 	calls    sync.WaitGroup
@@ -129,6 +131,16 @@ type Store struct {
 // *twin.Error: CodeConflict when the store is in use or of a newer format,
 // CodeCorrupt when it cannot be read.
 func Open(dir string, o Options) (*Store, error) {
+	s, err := open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	s.compactions.start()
+	return s, nil
+}
+
+// open opens the store without compactions.
+func open(dir string, o Options) (*Store, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -185,6 +197,8 @@ func openDB(dir string, o Options, s *Store) (*pebble.DB, error) {
 		// Half the cores for compaction: the other half is for ingest.
 		CompactionConcurrencyRange: func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
+	s.compactions = newScheduler()
+	po.Experimental.CompactionScheduler = s.compactions
 	po.TargetFileSizes[0] = 8 << 20
 	for i := range po.Levels {
 		po.Levels[i].BlockSize = 32 << 10
@@ -192,9 +206,11 @@ func openDB(dir string, o Options, s *Store) (*pebble.DB, error) {
 	}
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
 	db, err := pebble.Open(dir, po)
-	switch {
-	case err == nil:
+	if err == nil {
 		return db, nil
+	}
+	s.compactions.Unregister()
+	switch {
 	case pebble.IsCorruptionError(err):
 		e := corrupt("open series store", dir+" cannot be read").(*twin.Error)
 		e.Err = err
@@ -363,15 +379,40 @@ func (s *Store) Close() error {
 			return s.closeErr
 		}
 	}
-	s.disk.closing.Store(true)
 	if s.abandoned {
 		s.closeErr = s.fail.err("close series store")
 		return s.closeErr
 	}
+	s.flush(tick.C)
+	s.disk.closing.Store(true)
 	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
 		s.closeErr = storeError("close series store", err)
 	}
 	return s.closeErr
+}
+
+// flush writes the memtables to tables, so that the next Open has nothing to
+// replay. It is a courtesy: everything is in the log of the store already, and
+// a disk that has trouble is not worth waiting for.
+func (s *Store) flush(tick <-chan time.Time) {
+	if s.fail.fatal.Load() != nil || s.fail.background.Load() != nil {
+		return
+	}
+	flushed, err := s.db.AsyncFlush()
+	if err != nil {
+		s.logger.Warn("series store: not flushed before closing", "error", err)
+		return
+	}
+	for {
+		select {
+		case <-flushed:
+			return
+		case <-tick:
+			if s.fail.fatal.Load() != nil || s.fail.background.Load() != nil || s.disk.waiting.Load() > 0 {
+				return
+			}
+		}
+	}
 }
 
 func storeError(op string, err error) error {
