@@ -15,7 +15,8 @@ import (
 // Append stores batches, one record each, and rejects, and returns nil once
 // all of it is on disk, with the position of the last record of observations
 // (of the log's end as known, when there is no batch). Empty batches are left
-// out, large ones split. It keeps no reference to its arguments.
+// out, large ones split. It keeps no reference to its arguments. The records of
+// a group follow in order, unless it took more than one try.
 //
 // After an error part of the group may be stored. Append again with equal
 // batches and rejects then stores only what is missing, so that a caller keeps
@@ -156,8 +157,9 @@ func (l *Log) publish(ctx context.Context, sess *session, g *group) error {
 func (l *Log) await(ctx context.Context, sess *session, r *record, g *group) error {
 	done := func(ack *jetstream.PubAck) error {
 		r.seq = ack.Sequence
-		if after := g.after(r.reject); r.seq <= after && !ack.Duplicate && !l.embedded() {
-			// The stream counts from anew: it was recreated behind our back.
+		if r.seq <= g.after(r.reject) {
+			// The stream counts from anew: it was recreated behind our back. Not even
+			// a duplicate has a number from before its first try.
 			r.seq = 0
 			l.setFault(&fault{message: "the streams of the log were recreated on the server", hint: "the log opens them again by itself; every view is rebuilt"})
 			return &twin.Error{Code: twin.CodeUnavailable, Op: opAppend, Message: "the streams of the log were recreated on the server", Hint: "try again in a moment"}

@@ -34,7 +34,6 @@ type group struct {
 	epochs   [2]string // of OBS and REJECT when it was first tried
 	afterObs uint64    // no record of the group has a sequence up to here
 	afterRej uint64
-	firstNs  int64 // when it was first tried, ns since 1970; zero: it was not
 }
 
 type record struct {
@@ -58,7 +57,7 @@ func (g *group) reset() {
 	if cap(g.buf) > 16<<20 {
 		g.buf = nil
 	}
-	g.buf, g.rows, g.id, g.firstNs = g.buf[:0], 0, 0, 0
+	g.buf, g.rows, g.id = g.buf[:0], 0, 0
 }
 
 func (g *group) after(reject bool) uint64 {

@@ -150,6 +150,11 @@ func (l *Log) Healthy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	select {
+	case <-sess.dead:
+		return unavailable(op, "the log cannot write", sess.cause)
+	default:
+	}
 	if !sess.connected() {
 		return &twin.Error{Code: twin.CodeUnavailable, Op: op, Message: "the log server is not connected", Hint: "it reconnects by itself; check that the server runs", Err: sess.pub.LastError()}
 	}
@@ -224,16 +229,24 @@ func (l *Log) announceLocked() {
 // setFault notes why the log fails and wakes the monitor, which looks whether
 // the cause is gone.
 func (l *Log) setFault(f *fault) {
-	if old := l.fault.Swap(f); f != nil && (old == nil || old.message != f.message) {
-		l.o.Logger.Error("the log does not take records", "reason", f.message, "error", f.err)
-	} else if f == nil && old != nil {
-		l.o.Logger.Info("the log takes records again", "was", old.message)
+	l.noteFault(f)
+	select {
+	case l.poke <- struct{}{}:
+	default:
 	}
-	if f != nil {
-		select {
-		case l.poke <- struct{}{}:
-		default:
-		}
+}
+
+// noteFault is setFault for the monitor itself: its next try waits for the tick.
+func (l *Log) noteFault(f *fault) {
+	if old := l.fault.Swap(f); old == nil || old.message != f.message {
+		l.o.Logger.Error("the log does not take records", "reason", f.message, "error", f.err)
+	}
+}
+
+// clearFault takes f back, unless another came up after it.
+func (l *Log) clearFault(f *fault) {
+	if f != nil && l.fault.CompareAndSwap(f, nil) {
+		l.o.Logger.Info("the log takes records again", "was", f.message)
 	}
 }
 

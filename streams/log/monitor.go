@@ -31,7 +31,7 @@ func (l *Log) monitor() {
 		}
 		l.disk.bytes()
 		switch {
-		case l.fault.Load() != nil:
+		case l.fault.Load() != nil || l.sessionDead():
 			l.heal(l.ctx)
 		case !l.embedded() && time.Since(lastLook) > epochInterval:
 			lastLook = time.Now()
@@ -43,37 +43,46 @@ func (l *Log) monitor() {
 // heal clears the fault when its cause is gone. An embedded server that met a
 // write error never writes again: it is restarted once there is room.
 func (l *Log) heal(ctx context.Context) {
+	f := l.fault.Load() // a fault that comes up meanwhile is for the next time
 	l.mu.RLock()
 	sess := l.sess
 	l.mu.RUnlock()
 	if !l.embedded() {
 		if l.look(ctx) {
-			l.setFault(nil)
+			l.clearFault(f)
 		}
 		return
 	}
-	broken := sess == nil
-	if sess != nil {
-		select {
-		case <-sess.dead:
-			broken = true
-		default:
-			broken = sess.srv.Healthz(nil).Status != "ok"
-		}
-	}
-	if !broken {
-		l.setFault(nil)
+	if !l.sessionDead() && sess.srv.Healthz(nil).Status == "ok" {
+		l.clearFault(f)
 		return
 	}
 	if l.disk.check("restart log") != nil {
 		return // not before there is room
 	}
-	l.restart(ctx, sess)
+	if l.restart(ctx, sess) {
+		l.clearFault(f)
+	}
+}
+
+// sessionDead reports whether the log has no server that could write.
+func (l *Log) sessionDead() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.sess == nil {
+		return true
+	}
+	select {
+	case <-l.sess.dead:
+		return true
+	default:
+		return false
+	}
 }
 
 // restart replaces the embedded server. Everything that was confirmed is on
 // disk; a torn last record is cut off when the new server reads its files.
-func (l *Log) restart(ctx context.Context, old *session) {
+func (l *Log) restart(ctx context.Context, old *session) bool {
 	l.mu.Lock()
 	l.sess = nil
 	l.announceLocked()
@@ -85,20 +94,12 @@ func (l *Log) restart(ctx context.Context, old *session) {
 	defer cancel()
 	sess, err := l.connect(ctx)
 	if err != nil {
-		l.setFaultQuietly(&fault{message: "the log server cannot be restarted", hint: "see the log lines of the component nats; it is tried again every moment", err: err})
-		return
+		l.noteFault(&fault{message: "the log server cannot be restarted", hint: "see the log lines of the component nats; it is tried again every moment", err: err})
+		return false
 	}
 	l.m.restarts.Inc()
 	l.install(sess)
-	l.setFault(nil)
-}
-
-// setFaultQuietly is setFault without waking the monitor at once, which is
-// what called: the next try waits for the tick.
-func (l *Log) setFaultQuietly(f *fault) {
-	if old := l.fault.Swap(f); old == nil || old.message != f.message {
-		l.o.Logger.Error("the log does not take records", "reason", f.message, "error", f.err)
-	}
+	return true
 }
 
 // look asks an external server whether the streams are still the ones that

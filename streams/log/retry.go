@@ -30,7 +30,7 @@ type tried struct {
 	ids                []string
 	seqs               []uint64
 	afterObs, afterRej uint64
-	firstNs, lastNs    int64
+	lastNs             int64
 }
 
 // take moves what is known of an earlier try to g; false: there was none.
@@ -47,7 +47,7 @@ func (r *retries) take(g *group) bool {
 	}
 	delete(r.m, key)
 	r.n.Store(int64(len(r.m)))
-	g.id, g.epochs, g.afterObs, g.afterRej, g.firstNs = t.id, t.epochs, t.afterObs, t.afterRej, t.firstNs
+	g.id, g.epochs, g.afterObs, g.afterRej = t.id, t.epochs, t.afterObs, t.afterRej
 	for i := range g.records {
 		g.records[i].id, g.records[i].seq = t.ids[i], t.seqs[i]
 	}
@@ -58,10 +58,7 @@ func (r *retries) take(g *group) bool {
 // ago is forgotten.
 func (r *retries) put(g *group, now time.Time) {
 	key := g.digest()
-	t := tried{id: g.id, epochs: g.epochs, afterObs: g.afterObs, afterRej: g.afterRej, firstNs: g.firstNs, lastNs: now.UnixNano()}
-	if t.firstNs == 0 {
-		t.firstNs = t.lastNs
-	}
+	t := tried{id: g.id, epochs: g.epochs, afterObs: g.afterObs, afterRej: g.afterRej, lastNs: now.UnixNano()}
 	for i := range g.records {
 		t.ids = append(t.ids, g.records[i].id)
 		t.seqs = append(t.seqs, g.records[i].seq)
@@ -88,9 +85,9 @@ func (r *retries) put(g *group, now time.Time) {
 }
 
 // reconcile finds out which records of a group that failed are stored after
-// all. While the first try is younger than the duplicate window the server
-// itself knows; later the streams are read, headers only, from where they
-// ended before the first try.
+// all: the streams are read, headers only, from where they ended before the
+// first try. What is still on its way then is caught by the server, which knows
+// every id for the duplicate window.
 func (s *session) reconcile(ctx context.Context, g *group) error {
 	if now := s.epochs(); now != g.epochs {
 		// What was stored in a stream that is gone is to be stored again.
@@ -107,9 +104,6 @@ func (s *session) reconcile(ctx context.Context, g *group) error {
 			g.afterRej = 0
 		}
 		g.epochs = now
-	}
-	if time.Now().UnixNano()-g.firstNs < int64(s.l.o.window/2) {
-		return nil
 	}
 	missing := map[bool]map[string]*record{}
 	for i := range g.records {

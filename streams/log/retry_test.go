@@ -85,7 +85,6 @@ func TestAppendAgainStoresNothingTwice(t *testing.T) {
 // sees it once and in order.
 func TestRetriesOverRestarts(t *testing.T) {
 	o := testOptions(t.TempDir())
-	o.window = 100 * time.Millisecond
 	l := mustOpen(t, o)
 	tail := startTail(t, l, twin.Position{}, TailOptions{})
 	const groups, rows = 300, 20

@@ -82,6 +82,7 @@ func (s *session) dial(ctx context.Context, name string, opts []nats.Option) (*n
 	opts = append(opts[:len(opts):len(opts)],
 		nats.Name(name),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a renewed credentials file is taken up
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait/2, reconnectWait/2),
 		nats.ReconnectBufSize(-1), // a record that cannot be sent now is an error now

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 
 	"cityhub/twin"
 )
@@ -53,22 +54,26 @@ func (b *Batch) AppendEncoded(dst []byte) ([]byte, error) {
 		}
 		dst = appendString(dst, t)
 	}
+	// Room for the longest encoding of the three columns at once: what follows
+	// writes without asking again.
+	dst = slices.Grow(dst, 3*n*binary.MaxVarintLen64)
 	var prev int64
 	for _, ds := range b.Datastreams {
-		dst = binary.AppendVarint(dst, int64(ds)-prev)
+		dst = appendVarint(dst, int64(ds)-prev)
 		prev = int64(ds)
 	}
 	prev = 0
 	for _, t := range b.PhenomenonNs {
-		dst = binary.AppendVarint(dst, t-prev)
+		dst = appendVarint(dst, t-prev)
 		prev = t
 	}
 	// A result usually comes a steady moment after its phenomenon: the
 	// difference of the differences is small.
 	prev = 0
+	phenomena := b.PhenomenonNs[:len(b.ResultNs)]
 	for i, t := range b.ResultNs {
-		d := t - b.PhenomenonNs[i]
-		dst = binary.AppendVarint(dst, d-prev)
+		d := t - phenomena[i]
+		dst = appendVarint(dst, d-prev)
 		prev = d
 	}
 	dst = appendQualities(dst, b.Qualities)
@@ -77,8 +82,10 @@ func (b *Batch) AppendEncoded(dst []byte) ([]byte, error) {
 			dst = binary.AppendUvarint(dst, uint64(r))
 		}
 	}
+	dst = slices.Grow(dst, 8*n+crcBytes)
+	refs := b.TextRefs[:len(b.Values)]
 	for i, v := range b.Values {
-		if b.TextRefs[i] == 0 {
+		if refs[i] == 0 {
 			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 		}
 	}
@@ -86,14 +93,18 @@ func (b *Batch) AppendEncoded(dst []byte) ([]byte, error) {
 }
 
 // Decode fills b from an encoded batch and keeps no reference to data. On an
-// error, a *twin.Error with CodeCorrupt, b is empty.
-func (b *Batch) Decode(data []byte) (err error) {
-	b.Reset("", "")
-	defer func() {
-		if err != nil {
-			b.Reset("", "")
-		}
-	}()
+// error, a *twin.Error with CodeCorrupt, b is empty. A Batch that is used again
+// keeps its memory, and names and texts that repeat at the same place, so that
+// decoding in steady use allocates nothing.
+func (b *Batch) Decode(data []byte) error {
+	if err := b.decode(data); err != nil {
+		b.Reset("", "")
+		return err
+	}
+	return nil
+}
+
+func (b *Batch) decode(data []byte) error {
 	if len(data) < headerBytes+crcBytes || [3]byte(data[:3]) != magic {
 		return corrupt(0, "not a batch")
 	}
@@ -105,56 +116,85 @@ func (b *Batch) Decode(data []byte) (err error) {
 		return corrupt(len(body), "checksum does not match")
 	}
 	r := reader{data: body, off: headerBytes}
-	b.District = r.string(maxName)
-	b.Domain = twin.Domain(r.string(maxName))
+	b.District = r.string(maxName, b.District)
+	b.Domain = twin.Domain(r.string(maxName, string(b.Domain)))
 	n := r.count(MaxRows)
-	texts := r.count(MaxTexts)
-	for i := 0; i < texts && r.err == nil; i++ {
-		b.Texts = append(b.Texts, r.string(MaxTextSize))
-	}
-	if r.err == nil && n > len(body)-r.off { // every row takes at least a byte of the first column
+	r.texts(b)
+	if r.err == nil && n > (len(body)-r.off)/3 { // every row takes a byte at least of three columns
 		return corrupt(r.off, "more rows than bytes")
-	}
-	var prev int64
-	for i := 0; i < n && r.err == nil; i++ {
-		prev += r.varint()
-		b.Datastreams = append(b.Datastreams, twin.DatastreamID(prev))
-	}
-	prev = 0
-	for i := 0; i < n && r.err == nil; i++ {
-		prev += r.varint()
-		b.PhenomenonNs = append(b.PhenomenonNs, prev)
-	}
-	prev = 0
-	for i := 0; i < n && r.err == nil; i++ {
-		prev += r.varint()
-		b.ResultNs = append(b.ResultNs, b.PhenomenonNs[i]+prev)
-	}
-	b.Qualities = r.qualities(b.Qualities, n)
-	for i := 0; i < n && r.err == nil; i++ {
-		var ref uint64
-		if texts > 0 {
-			ref = r.uvarint()
-			if ref > uint64(texts) {
-				return corrupt(r.off, "text reference beyond the dictionary")
-			}
-		}
-		b.TextRefs = append(b.TextRefs, uint32(ref))
-	}
-	for i := 0; i < n && r.err == nil; i++ {
-		var v float64
-		if b.TextRefs[i] == 0 {
-			v = math.Float64frombits(r.uint64())
-		}
-		b.Values = append(b.Values, v)
 	}
 	if r.err != nil {
 		return r.err
 	}
-	if r.off != len(body) {
-		return corrupt(r.off, "bytes after the last column")
+	b.Datastreams = resize(b.Datastreams, n)
+	b.PhenomenonNs = resize(b.PhenomenonNs, n)
+	b.ResultNs = resize(b.ResultNs, n)
+	b.Values = resize(b.Values, n)
+	b.TextRefs = resize(b.TextRefs, n)
+
+	var prev int64
+	for i := range b.Datastreams {
+		prev += r.varint()
+		b.Datastreams[i] = twin.DatastreamID(prev)
+	}
+	prev = 0
+	for i := range b.PhenomenonNs {
+		prev += r.varint()
+		b.PhenomenonNs[i] = prev
+	}
+	prev = 0
+	phenomena := b.PhenomenonNs[:len(b.ResultNs)]
+	for i := range b.ResultNs {
+		prev += r.varint()
+		b.ResultNs[i] = phenomena[i] + prev
+	}
+	b.Qualities = r.qualities(b.Qualities[:0], n)
+	texts, numbers := uint64(len(b.Texts)), n
+	if texts == 0 {
+		clear(b.TextRefs)
+	} else {
+		for i := range b.TextRefs {
+			ref := r.uvarint()
+			if ref > texts {
+				return corrupt(r.off, "text reference beyond the dictionary")
+			}
+			if ref != 0 {
+				numbers--
+			}
+			b.TextRefs[i] = uint32(ref)
+		}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	values := body[r.off:]
+	if len(values) != 8*numbers {
+		return corrupt(r.off, fmt.Sprintf("%d bytes of values for %d numbers", len(values), numbers))
+	}
+	refs := b.TextRefs[:len(b.Values)]
+	for i := range b.Values {
+		if refs[i] != 0 {
+			b.Values[i] = 0
+			continue
+		}
+		b.Values[i] = math.Float64frombits(binary.LittleEndian.Uint64(values))
+		values = values[8:]
 	}
 	return nil
+}
+
+// resize gives a column of n rows, whose values are to be written.
+func resize[T any](column []T, n int) []T {
+	return slices.Grow(column[:0], n)[:n]
+}
+
+func appendVarint(dst []byte, v int64) []byte {
+	u := uint64(v)<<1 ^ uint64(v>>63)
+	for u >= 0x80 {
+		dst = append(dst, byte(u)|0x80)
+		u >>= 7
+	}
+	return append(dst, byte(u))
 }
 
 // appendQualities writes runs of (mark, length): a batch mostly has one mark.
@@ -190,9 +230,19 @@ func (r *reader) fail(msg string) {
 }
 
 func (r *reader) uvarint() uint64 {
+	if r.off < len(r.data) && r.data[r.off] < 0x80 { // most are of one byte
+		v := r.data[r.off]
+		r.off++
+		return uint64(v)
+	}
+	return r.longUvarint()
+}
+
+func (r *reader) longUvarint() uint64 {
 	v, n := binary.Uvarint(r.data[r.off:])
 	if n <= 0 {
 		r.fail("bad varint")
+		r.off = len(r.data) // what follows fails at once
 		return 0
 	}
 	r.off += n
@@ -213,25 +263,43 @@ func (r *reader) count(limit int) int {
 	return int(v)
 }
 
-func (r *reader) string(limit int) string {
+// string gives old when it equals what is read, which saves its memory.
+func (r *reader) string(limit int, old string) string {
 	n := r.count(limit)
 	if r.err != nil || n > len(r.data)-r.off {
 		r.fail("string beyond the end")
 		return ""
 	}
-	s := string(r.data[r.off : r.off+n])
+	s := r.data[r.off : r.off+n]
 	r.off += n
-	return s
+	if string(s) == old {
+		return old
+	}
+	return string(s)
 }
 
-func (r *reader) uint64() uint64 {
-	if len(r.data)-r.off < 8 {
-		r.fail("value beyond the end")
-		return 0
+// texts reads the dictionary of b over its old one.
+func (r *reader) texts(b *Batch) {
+	n := r.count(MaxTexts)
+	if r.err == nil && n > len(r.data)-r.off { // every text takes a byte at least
+		r.fail("more texts than bytes")
 	}
-	v := binary.LittleEndian.Uint64(r.data[r.off:])
-	r.off += 8
-	return v
+	if r.err != nil {
+		n = 0
+	}
+	old := b.Texts
+	b.Texts = b.Texts[:0]
+	for i := 0; i < n && r.err == nil; i++ {
+		was := ""
+		if i < len(old) {
+			was = old[i]
+		}
+		b.Texts = append(b.Texts, r.string(MaxTextSize, was))
+	}
+	if len(b.Texts) < len(old) {
+		clear(old[len(b.Texts):])
+	}
+	clear(b.textIndex)
 }
 
 func (r *reader) qualities(dst []twin.Quality, n int) []twin.Quality {
