@@ -96,7 +96,7 @@ export const RENMIN_ROAD: readonly LonLat[] = [
 /** Landmarks by which people of Suzhou find their way, the best known first. */
 export const LANDMARKS: readonly { name: string; nameEn: string; at: LonLat }[] = [
   { name: '北寺塔', nameEn: 'Beisi Pagoda', at: [120.6154, 31.32454] },
-  { name: '拙政园', nameEn: "Humble Administrator\'s Garden", at: [120.62461, 31.32599] },
+  { name: '拙政园', nameEn: "Humble Administrator's Garden", at: [120.62461, 31.32599] },
   { name: '盘门', nameEn: 'Pan Gate', at: [120.61195, 31.28956] },
   { name: '阊门', nameEn: 'Chang Gate', at: [120.6014, 31.31731] },
   { name: '相门', nameEn: 'Xiang Gate', at: [120.63646, 31.31361] },
@@ -107,6 +107,6 @@ export const LANDMARKS: readonly { name: string; nameEn: string; at: LonLat }[] 
   { name: '胥门', nameEn: 'Xu Gate', at: [120.60832, 31.2995] },
   { name: '怡园', nameEn: 'Garden of Pleasance', at: [120.61705, 31.30967] },
   { name: '艺圃', nameEn: 'Garden of Cultivation', at: [120.60476, 31.31543] },
-  { name: '耦园', nameEn: "Couple\'s Retreat", at: [120.63406, 31.31837] },
+  { name: '耦园', nameEn: "Couple's Retreat", at: [120.63406, 31.31837] },
   { name: '狮子林', nameEn: 'Lion Grove', at: [120.6247, 31.3234] },
 ]
