@@ -14,6 +14,7 @@ import (
 	"cityhub/ingest"
 	"cityhub/ingest/ingesttest"
 	"cityhub/twin"
+	"cityhub/twin/registry/manifest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -277,6 +278,40 @@ func TestAutoRegister(t *testing.T) {
 	}
 	if r := log.Rejects(); len(r) != 2 || r[0].Reason != twin.RejectNotANumber || r[1].Reason != twin.RejectUnknownProperty {
 		t.Errorf("rejects: %+v", r)
+	}
+}
+
+// A Datastream that its terminal no longer observes is refused by id as well,
+// also on a connection that has published to it before.
+func TestRetiredDatastream(t *testing.T) {
+	reg := ingesttest.Registry(t)
+	p, log := run(t, ingest.Options{Registry: reg})
+	term, err := reg.Terminal(t.Context(), "air-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	topic := fmt.Sprintf("v1.1/Datastreams(%d)/Observations", term.Datastream("pm10").ID)
+	w := newCounter()
+	s := p.NewSession(ingest.SessionOptions{Waiter: w})
+	publish := func(i int) {
+		if err := s.Publish(t.Context(), []byte(topic), []byte(`{"result":1}`), now+int64(i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Flush(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(t, i+1)
+	}
+	publish(0)
+	var without manifest.Terminal
+	without.Code, without.Name, without.Domain, without.District, without.Dataset = "air-1", "空气站", twin.DomainEnvironment, "gusu", "test"
+	without.Properties = []*manifest.Property{{Name: "pm25", Title: "细颗粒物", Unit: manifest.UnitOf("ug/m3")}}
+	if _, err := reg.PutTerminal(t.Context(), without); err != nil {
+		t.Fatal(err)
+	}
+	publish(1)
+	if n, r := len(log.Observations()), log.Rejects(); n != 1 || len(r) != 1 || r[0].Reason != twin.RejectUnknownDatastream {
+		t.Errorf("%d stored, rejects %+v", n, r)
 	}
 }
 

@@ -296,7 +296,7 @@ func (s *Session) unknownProperty(ctx context.Context, r *route, v *decode.Readi
 		return nil, &twin.Reject{Reason: twin.RejectWrongType, Detail: fmt.Sprintf("%.40s is neither number, text nor truth", v.Text)}, nil
 	}
 	t, err := s.p.o.Registry.AutoRegister(ctx, r.code, string(v.Property), kind)
-	if twin.ErrorCode(err) == twin.CodeInvalid {
+	if final(err) {
 		return nil, &twin.Reject{Reason: twin.RejectUnknownProperty, Detail: err.Error()}, nil
 	}
 	if err != nil {
@@ -304,6 +304,16 @@ func (s *Session) unknownProperty(ctx context.Context, r *route, v *decode.Readi
 	}
 	r.terminal = t
 	return t.DatastreamBytes(v.Property), nil, nil
+}
+
+// final reports whether the registry refused for good: asking again, as the
+// client would by sending again, gives the same answer.
+func final(err error) bool {
+	switch twin.ErrorCode(err) {
+	case twin.CodeInvalid, twin.CodeConflict, twin.CodeTooMany, twin.CodeForbidden, twin.CodeNotFound:
+		return true
+	}
+	return false
 }
 
 // rejectReading stages the refusal of one reading, joined to an earlier one of
@@ -390,7 +400,7 @@ func (s *Session) resolve(ctx context.Context, topic string) (*route, *twin.Reje
 	case code == twin.CodeNotFound && s.p.o.AutoRegister:
 		// The property comes with the first reading.
 		t, err = s.p.o.Registry.AutoRegister(ctx, r.code, "", "")
-		if twin.ErrorCode(err) == twin.CodeInvalid {
+		if final(err) {
 			return nil, &twin.Reject{Terminal: r.code, Reason: twin.RejectUnknownTerminal, Detail: err.Error()}, nil
 		}
 	case code == twin.CodeNotFound:
@@ -399,6 +409,9 @@ func (s *Session) resolve(ctx context.Context, topic string) (*route, *twin.Reje
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if r.stream != nil && t.Datastream(r.stream.PropertyName) == nil {
+		return nil, &twin.Reject{Terminal: r.code, Reason: twin.RejectUnknownDatastream, Detail: fmt.Sprintf("Datastream %d is retired: its terminal no longer observes %s", r.stream.ID, r.stream.PropertyName)}, nil
 	}
 	if !t.Thing.State.MayPublish() {
 		return nil, &twin.Reject{Terminal: r.code, Reason: twin.RejectTerminalState, Detail: "its state is " + string(t.Thing.State)}, nil
