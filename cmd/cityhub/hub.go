@@ -82,7 +82,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	}); err != nil {
 		return nil, err
 	}
-	if h.series, err = pebble.Open(filepath.Join(cfg.Data, "series"), pebble.Options{MinFreeBytes: minFree, Logger: part("series"), Metrics: h.metrics}); err != nil {
+	if h.series, err = pebble.Open(filepath.Join(cfg.Data, "series"), pebble.Options{MinFreeBytes: minFree, SyncEvery: time.Second, Logger: part("series"), Metrics: h.metrics}); err != nil {
 		return nil, err
 	}
 	h.state = state.New()

@@ -70,8 +70,8 @@ type appender struct {
 	marked marks
 }
 
-// Append stores every row of batches and pos in one synced write: see
-// series.Store. Errors are *twin.Error: CodeInvalid names a row that cannot be
+// Append stores every row of batches and pos in one write, synced as
+// Options.SyncEvery says: see series.Store. Errors are *twin.Error: CodeInvalid names a row that cannot be
 // stored, CodeTooLarge is over 1 GiB at once, CodeUnavailable means that the
 // disk is full or broken; then nothing of these batches counts as stored, and
 // they should be appended again.
@@ -127,7 +127,7 @@ func (s *Store) Append(ctx context.Context, batches []*block.Batch, pos twin.Pos
 	return nil
 }
 
-// commit applies b durably. When Pebble's log fails, Pebble reports through
+// commit applies b. When Pebble's log fails, Pebble reports through
 // Fatalf and then returns no error, or panics in the midst of a long record:
 // both end here as an error, and in a store that refuses every further Append.
 func (s *Store) commit(b *pebble.Batch) (err error) {
@@ -139,7 +139,17 @@ func (s *Store) commit(b *pebble.Batch) (err error) {
 			err = s.fail.err(op)
 		}
 	}()
-	if err = s.db.Apply(b, pebble.Sync); err == nil {
+	opts := pebble.Sync
+	if s.syncEvery > 0 {
+		// The log has these readings on disk: waiting for a second disk write
+		// of each group would slow down the log's own.
+		if now := time.Now(); now.Sub(s.synced) < s.syncEvery {
+			opts = pebble.NoSync
+		} else {
+			s.synced = now
+		}
+	}
+	if err = s.db.Apply(b, opts); err == nil {
 		err = s.fail.err(op)
 	}
 	if err != nil {

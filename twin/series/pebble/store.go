@@ -61,6 +61,11 @@ type Options struct {
 	// MinFreeBytes is the free space of the disk below which Append refuses
 	// with CodeUnavailable. Zero means 256 MiB; a negative number means no limit.
 	MinFreeBytes int64
+	// SyncEvery is how often an Append waits for the disk; those between are
+	// as atomic and in order, but a crash may take the last of them away,
+	// together with their positions, so that the log gives them again. It must
+	// be far below the time that the log keeps a record. Zero means every Append.
+	SyncEvery time.Duration
 	// Logger takes what the store has to say. Nil means nothing is logged.
 	Logger *slog.Logger
 	// Metrics is where the store's metrics are registered until Close. Nil
@@ -118,6 +123,8 @@ type Store struct {
 	appendMu  sync.Mutex // guards appending, and what follows
 	appending appender
 	position  twin.Position
+	syncEvery time.Duration
+	synced    time.Time // when an Append last waited for the disk
 	// abandoned says that an append ended inside Pebble with its locks held:
 	// the database can no longer be closed, only left.
 	abandoned bool
@@ -146,11 +153,13 @@ func open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		dir:      dir,
-		logger:   o.Logger,
-		minFree:  o.MinFreeBytes,
-		fail:     &failure{logger: o.Logger},
-		closeFin: make(chan struct{}),
+		dir:     dir,
+		logger:  o.Logger,
+		minFree: o.MinFreeBytes,
+
+		syncEvery: o.SyncEvery,
+		fail:      &failure{logger: o.Logger},
+		closeFin:  make(chan struct{}),
 	}
 	s.disk = &patientFS{FS: o.fs, logger: o.Logger, fail: s.fail}
 	s.metrics = newMetrics(s)
