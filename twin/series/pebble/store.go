@@ -355,9 +355,11 @@ func diskFull(op, msg string) error {
 	return &twin.Error{Code: twin.CodeUnavailable, Op: op, Message: "disk full: " + msg, Hint: "free space on the disk, or keep readings for a shorter time; nothing is lost, appending goes on by itself"}
 }
 
-// Close waits for running calls and releases the store. It may be called more
-// than once. When a write waits for space on a full disk, Close does not wait
-// with it: it leaves the database as after a crash, which loses nothing.
+// Close waits for running calls, flushes, so that the next Open has nothing to
+// replay, and releases the store. It may be called more than once, but not
+// from a callback. When a write waits for space on a full disk, Close does not
+// wait with it: it leaves the database as after a crash, which loses nothing,
+// and the directory stays locked until the process ends.
 func (s *Store) Close() error {
 	s.callsMu.Lock()
 	if s.closed {
