@@ -61,6 +61,7 @@ describe.skipIf(process.env['HUB_URL'])('states', () => {
     const page = await open({ refuse: 4003 })
     await page.getByTestId('refused').waitFor()
     expect(await page.getByTestId('refused').textContent()).toContain('当前身份无权查看')
+    expect(await page.getByTestId('loading').textContent()).toContain('尚未取得读数')
     await shoot(page, 'state-refused')
     await page.getByTestId('refused').getByRole('button').click()
     await page.getByTestId('refused').waitFor()

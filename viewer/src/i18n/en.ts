@@ -97,6 +97,7 @@ const en: typeof zh = {
     noneText: 'Widen the filter or move the map.',
   },
   loading: 'Loading readings…',
+  waiting: 'No readings yet; they load as soon as there is a connection.',
   map: {
     label: 'Map of the terminals',
     help: 'Arrow keys pan, plus and minus zoom, 0 fits all terminals, N and P select the next and previous terminal, Enter shows its readings only, Escape clears the selection.',

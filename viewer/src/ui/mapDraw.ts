@@ -226,12 +226,32 @@ export function drawMarks(c: CanvasRenderingContext2D, v: MapView, marks: readon
   }
 }
 
+// A mark looks alike wherever it stands: it is drawn once and copied, which
+// keeps thousands of terminals cheap.
+const stamps = new Map<string, HTMLCanvasElement>()
+
 function drawMark(c: CanvasRenderingContext2D, m: Mark, r: number, ink: Ink, unit: number): void {
   const key = domainKey(m.terminal.domain)
-  const path = new Path2D(markPath(key, m.x, m.y, r))
-  c.fillStyle = m.subscribed ? ink.domains[key]! : ink.sheet
-  c.strokeStyle = m.subscribed ? ink.sheet : ink.domains[key]!
-  c.lineWidth = 1.5 * unit
-  c.fill(path)
-  c.stroke(path)
+  const fill = m.subscribed ? ink.domains[key]! : ink.sheet
+  const line = m.subscribed ? ink.sheet : ink.domains[key]!
+  const ratio = c.getTransform().a
+  const half = Math.ceil(r * 1.3 + 2 * unit)
+  const name = [key, fill, line, r.toFixed(2), ratio].join()
+  let stamp = stamps.get(name)
+  if (!stamp) {
+    if (stamps.size > 200) stamps.clear() // sizes and themes the reader has left
+    stamp = document.createElement('canvas')
+    stamp.width = stamp.height = Math.ceil(2 * half * ratio)
+    const s = stamp.getContext('2d')
+    if (!s) return
+    s.scale(ratio, ratio)
+    const path = new Path2D(markPath(key, half, half, r))
+    s.fillStyle = fill
+    s.strokeStyle = line
+    s.lineWidth = 1.5 * unit
+    s.fill(path)
+    s.stroke(path)
+    stamps.set(name, stamp)
+  }
+  c.drawImage(stamp, m.x - half, m.y - half, 2 * half, 2 * half)
 }
