@@ -79,7 +79,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		wantCode(t, err, twin.CodeUnavailable)
 		e := wantCode(t, l.Healthy(t.Context()), twin.CodeUnavailable)
-		if !strings.Contains(e.Error(), "disk") && !strings.Contains(e.Error(), "restart") {
+		if !strings.Contains(e.Message, "cannot write") && !strings.Contains(e.Message, "restart") {
 			t.Errorf("Healthy says %q", e.Error())
 		}
 		for range 3 { // still full: refused, quickly

@@ -230,6 +230,11 @@ func (l *Log) announceLocked() {
 // the cause is gone.
 func (l *Log) setFault(f *fault) {
 	l.noteFault(f)
+	l.wake()
+}
+
+// wake has the monitor look now.
+func (l *Log) wake() {
 	select {
 	case l.poke <- struct{}{}:
 	default:

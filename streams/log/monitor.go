@@ -140,8 +140,5 @@ func (l *Log) reconnected(s *session) {
 	}
 	l.mu.Unlock()
 	l.o.Logger.Info("the log server is connected again")
-	select {
-	case l.poke <- struct{}{}:
-	default:
-	}
+	l.wake()
 }

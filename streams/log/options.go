@@ -51,7 +51,8 @@ type Options struct {
 	// and p-REJECT with subjects p.…, so that several hubs share one server.
 	Prefix string
 
-	// MaxAge is how long a record is kept at least; zero: until MaxBytes.
+	// MaxAge is how long a record is kept, unless MaxBytes removes it earlier.
+	// Zero: no limit of age.
 	MaxAge time.Duration
 	// MaxBytes bounds the stream of observations: over it the oldest records go.
 	// Zero: DefaultMaxBytes (10 GiB). Negative: no bound.

@@ -52,8 +52,9 @@ func (l *Log) connect(ctx context.Context) (*session, error) {
 	var opts []nats.Option
 	if l.embedded() {
 		srv, err := startServer(ctx, filepath.Join(l.o.Dir, "nats"), l.o.Logger.With("component", "nats"), func(reason string) {
+			l.noteFault(&fault{message: "the log cannot write to its disk", hint: "free space on the disk of the data directory, or replace the disk; the log comes back by itself", err: errors.New(reason)})
 			s.die(errors.New(reason))
-			l.setFault(&fault{message: "the log cannot write to its disk", hint: "free space on the disk of the data directory, or replace the disk; the log comes back by itself", err: errors.New(reason)})
+			l.wake()
 		})
 		if err != nil {
 			return nil, err
