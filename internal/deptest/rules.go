@@ -87,7 +87,7 @@ func CityHub() Rules {
 				Why: "one place accepts WebSocket connections, so that limits, close codes and the gate hold for all of them",
 			},
 			{
-				Import: []string{"log.Fatal", "log.Fatalf", "log.Fatalln", "os.Exit"}, In: []string{"cmd/...", "internal/bench/..."}, Tests: true,
+				Import: []string{"log.Fatal", "log.Fatalf", "log.Fatalln", "os.Exit"}, In: []string{"cmd/...", "internal/bench/...", "internal/sample/gen/..."}, Tests: true,
 				Why: "a package returns errors; only a program ends the process, after what it started has been closed",
 			},
 		},

@@ -95,7 +95,7 @@ func TestExternal(t *testing.T) {
 	_, err := l.Append(ctx, batch, nil)
 	cancel()
 	wantCode(t, err, twin.CodeUnavailable)
-	srv = external(t, func(so *server.Options) { so.StoreDir, so.Port = filepath.Dir(dir), port })
+	external(t, func(so *server.Options) { so.StoreDir, so.Port = filepath.Dir(dir), port })
 	eventually(t, "the log is healthy again", func() bool { return l.Healthy(t.Context()) == nil })
 	eventually(t, "the failed group is appended", func() bool {
 		_, err := l.Append(t.Context(), batch, nil)

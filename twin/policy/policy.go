@@ -109,8 +109,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (Principal, error) {
 func (g *Gate) View(ctx context.Context, p Principal) (*View, error) {
 	c := g.current.Load()
 	if c.failed || c.version != g.o.Registry.DatasetVersion() {
-		var err error
-		if c, err = g.reload(ctx); err != nil {
+		if _, err := g.reload(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -61,8 +61,6 @@ type kind struct {
 	order           map[string]string // OrderBy → column
 	// through joins the entity to a Datastream d.
 	through string
-	// things joins a Location or Thing to its Thing t, when from does not.
-	thing string
 }
 
 // idList is a list of ids as JSON, for json_each.
