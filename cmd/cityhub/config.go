@@ -150,7 +150,7 @@ func loadConfig(path string, set []string) (Config, error) {
 			return c, fmt.Errorf("--set %s: expected key=value, e.g. ingest.autoRegister=true", s)
 		}
 		var v any
-		if err := yaml.Unmarshal([]byte(value), &v); err != nil {
+		if err := yaml.Unmarshal([]byte(value), &v); err != nil || v == nil {
 			v = value
 		}
 		if err := k.Set(key, v); err != nil {
@@ -170,9 +170,24 @@ func loadConfig(path string, set []string) (Config, error) {
 		MatchName:        strings.EqualFold,
 	}})
 	if err != nil {
-		return c, fmt.Errorf("configuration: %w", err)
+		return c, fmt.Errorf("configuration: %s", keysInError(err, known))
 	}
 	return c, c.Validate()
+}
+
+// keysInError writes the decoder's field names, 'Log.MaxAge', as the keys that
+// the user knows, log.maxAge.
+func keysInError(err error, known []string) string {
+	text := err.Error()
+	if lines := strings.Split(text, "\n"); len(lines) > 1 {
+		text = strings.TrimSpace(strings.Join(lines[1:], " "))
+	}
+	for _, key := range known {
+		if i := strings.Index(strings.ToLower(text), "'"+strings.ToLower(key)+"'"); i >= 0 {
+			text = text[:i] + key + ":" + text[i+len(key)+2:]
+		}
+	}
+	return text
 }
 
 // configKeys lists the keys of a configuration struct in the order they are declared.
