@@ -90,18 +90,17 @@ func perClient(n int, before, after processUsage) line {
 
 // every calls fn for 0 to n-1, some at a time.
 func every(ctx context.Context, n int, fn func(ctx context.Context, i int) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(dialers)
 	for i := range n {
-		if ctx.Err() != nil {
-			break
-		}
-		g.Go(func() error { return fn(ctx, i) })
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			return fn(gctx, i)
+		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return g.Wait()
 }
 
 // dialIdle makes a bare MQTT 3.1.1 connection with a keep-alive of 60 s. The

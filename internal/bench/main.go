@@ -32,6 +32,7 @@ type options struct {
 	run     string
 	dir     string
 	profile string
+	beijing string
 	list    bool
 	quick   bool
 	json    bool
@@ -57,6 +58,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags.StringVar(&o.run, "run", "", "run only the rows whose name matches `REGEXP`")
 	flags.StringVar(&o.dir, "dir", "", "`FOLDER` for the hub's data, on the disk to measure; default .cache/bench in the project")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the hub of every row into `FOLDER`")
+	flags.StringVar(&o.beijing, "beijing", "", "`FOLDER` with the PRSA data of Beijing's stations; without it the row replay is left out")
 	flags.BoolVar(&o.list, "list", false, "list the rows and end")
 	flags.BoolVar(&o.quick, "quick", false, "small and short: shows that every row works, not how fast")
 	flags.BoolVar(&o.json, "json", false, "print JSON instead of Markdown")
@@ -80,6 +82,10 @@ func run(args []string, out, errs io.Writer) int {
 	var chosen []row
 	for _, r := range rows() {
 		if match.MatchString(r.name) {
+			if r.name == "replay" && o.beijing == "" && !o.list {
+				fmt.Fprintln(errs, "bench: the row replay is left out: --beijing names no folder with its data")
+				continue
+			}
 			chosen = append(chosen, r)
 		}
 	}
@@ -90,7 +96,7 @@ func run(args []string, out, errs io.Writer) int {
 		return 0
 	}
 	if len(chosen) == 0 {
-		fmt.Fprintf(errs, "bench: no row matches %q; --list shows them\n", o.run)
+		fmt.Fprintf(errs, "bench: no row to run matches %q; --list shows them\n", o.run)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -144,12 +150,15 @@ func measure(ctx context.Context, o options, chosen []row, errs io.Writer) (_ *r
 			return nil, err
 		}
 	}
+	if o.beijing, err = filepath.Abs(o.beijing); err != nil {
+		return nil, err
+	}
 	if o.keep {
 		fmt.Fprintln(errs, "bench: data folders are kept in", dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	b := &bench{root: root, dir: dir, binary: o.binary, profile: o.profile, quick: o.quick, keep: o.keep, errs: errs}
+	b := &bench{root: root, dir: dir, binary: o.binary, profile: o.profile, beijing: o.beijing, quick: o.quick, keep: o.keep, errs: errs}
 	if b.binary == "" {
 		b.binary = filepath.Join(dir, "cityhub")
 		b.logf("building cityhub")

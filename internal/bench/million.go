@@ -100,11 +100,12 @@ func million(ctx context.Context, b *bench) ([]line, error) {
 		{
 			Path: title + "memory", Goal: "≤ 1 KB each",
 			Measured: fmt.Sprintf("%s each registered, %s each after one reading each (RSS: empty hub %s, registered %s, live %s)",
-				bytesText(int64(each(registered))), bytesText(int64(each(live))), bytesText(base.rss), bytesText(registered.rss), bytesText(live.rss)),
+				bytesText(max(0, int64(each(registered)))), bytesText(int64(each(live))), bytesText(base.rss), bytesText(registered.rss), bytesText(live.rss)),
 			Checked: fmt.Sprintf("%s readings acknowledged in %.1f s, %s Datastreams live", count(float64(res.Readings)), res.Seconds, count(float64(n))),
 			Values: map[string]float64{
 				"bytesEachRegistered": each(registered), "bytesEachLive": each(live), "emptyRssBytes": float64(base.rss),
 				"registeredRssBytes": float64(registered.rss), "liveRssBytes": float64(live.rss), "livePeakRssBytes": float64(live.peak), "folderBytes": float64(size),
+				"firstReadingsSeconds": res.Seconds,
 			},
 		},
 		{

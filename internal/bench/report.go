@@ -90,9 +90,12 @@ func cell(s string) string {
 	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
 }
 
-// count prints a figure with three digits or more and groups of thousands.
+// count prints a figure with three digits or more, if it has them, and groups
+// of thousands.
 func count(v float64) string {
 	switch a := math.Abs(v); {
+	case a < 100 && v == math.Trunc(v):
+		return strconv.FormatFloat(v, 'f', 0, 64)
 	case a < 10:
 		return strconv.FormatFloat(v, 'f', 2, 64)
 	case a < 100:
