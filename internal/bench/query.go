@@ -115,7 +115,7 @@ func (h *hub) storedLoad(ctx context.Context, res *loadgen.Result, gaps bool) (i
 					continue
 				}
 				if want := res.Base.Add(time.Duration(n-1) * time.Duration(res.StepMs) * time.Millisecond); !last.Time.Equal(want) {
-					return fmt.Errorf("Datastream %d holds %d readings and the last is of %v, expected %v: some are missing or came from elsewhere", id, n, last.Time, want)
+					return fmt.Errorf("of Datastream %d there are %d readings, the last of %v, expected %v: some are missing or came from elsewhere", id, n, last.Time, want)
 				}
 				if want := loadgen.Value(uint64(n-1), k); math.Abs(last.Result-want) > 1e-9 {
 					return fmt.Errorf("the last result of Datastream %d is %v, expected %v", id, last.Result, want)
