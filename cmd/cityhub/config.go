@@ -37,7 +37,7 @@ type HTTPConfig struct {
 	// AllowedOrigins may open the stream from pages of other sites, e.g.
 	// https://city.example; none by default.
 	AllowedOrigins []string
-	// MaxStreamClients bounds the streaming connections. Zero means no bound.
+	// MaxStreamClients bounds the streaming connections.
 	MaxStreamClients int
 }
 
@@ -82,7 +82,7 @@ type AuthConfig struct {
 
 func defaultConfig() Config {
 	return Config{
-		HTTP:   HTTPConfig{Listen: "127.0.0.1:8080"},
+		HTTP:   HTTPConfig{Listen: "127.0.0.1:8080", MaxStreamClients: 20_000},
 		MQTT:   MQTTConfig{Listen: "127.0.0.1:1883", MaxPacketBytes: 1 << 20, MaxConnections: 100_000},
 		Data:   "./data",
 		Log:    LogConfig{MaxBytes: 10 << 30, MinFreeBytes: 256 << 20},
@@ -117,7 +117,7 @@ func (c Config) Validate() error {
 		notEmpty("http.listen", c.HTTP.Listen),
 		notEmpty("mqtt.listen", c.MQTT.Listen),
 		notEmpty("data", c.Data),
-		atLeast("http.maxStreamClients", int64(c.HTTP.MaxStreamClients), 0),
+		atLeast("http.maxStreamClients", int64(c.HTTP.MaxStreamClients), 1),
 		atLeast("mqtt.maxPacketBytes", int64(c.MQTT.MaxPacketBytes), 128),
 		atLeast("mqtt.maxConnections", int64(c.MQTT.MaxConnections), 1),
 		atLeast("log.maxAge", int64(c.Log.MaxAge), 0),

@@ -204,6 +204,11 @@ func TestFullDisk(t *testing.T) {
 	if after := ledger.AckedCount(0); after != before {
 		t.Errorf("%d readings were acknowledged on a full disk", after-before)
 	}
+	call(t, h, http.MethodPost, fmt.Sprintf("/sta/v1.1/Datastreams(%d)/Observations", streamID(t, h, loadgen.Code("", 0), loadgen.Property(0))),
+		"application/json", `{"phenomenonTime":"2026-01-02T00:00:00Z","result":1}`, http.StatusServiceUnavailable, nil)
+	if resp, err := http.Get(h.HTTP + "/healthz"); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz fails on a full disk: %v", err)
+	}
 	if err := os.Remove(fill); err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,24 @@ type observer struct {
 	lastNs   atomic.Int64
 }
 
+// observeLimit is how long a caller waits for its Observation to be durable.
+const observeLimit = 10 * time.Second
+
 // Observe implements sensorthings.Ingester.
 func (o *observer) Observe(ctx context.Context, s sensorthings.Submission) (twin.Observation, error) {
+	limited, cancel := context.WithTimeout(ctx, observeLimit)
+	defer cancel()
+	obs, err := o.observe(limited, s)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return obs, &twin.Error{
+			Code: twin.CodeUnavailable, Op: "create observation", Message: "the hub cannot store readings now",
+			Hint: "send it again with the same phenomenonTime: it replaces itself if it is stored after all", Err: o.pipeline.Healthy(),
+		}
+	}
+	return obs, err
+}
+
+func (o *observer) observe(ctx context.Context, s sensorthings.Submission) (twin.Observation, error) {
 	done := make(durable, 1)
 	session := o.pipeline.NewSession(ingest.SessionOptions{
 		Source: "http", Client: s.Principal.Name, Terminal: s.Datastream.Terminal, Waiter: done,
