@@ -1,6 +1,6 @@
 # What a developer types. "make help" lists it; README.md and CONTRIBUTING.md say more.
 #
-# ARGS hands arguments on: make run ARGS="--http 0.0.0.0:8080", make bench ARGS="-run ingest".
+# ARGS hands arguments on: make run ARGS="--http 0.0.0.0:8080", make bench ARGS="--run mqtt".
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,7 +86,7 @@ test-e2e: bin/cityhub ## the real program, Mosquitto's clients, Paho and a brows
 	@$(STEP) "viewer end-to-end tests" npm --prefix viewer run --if-present e2e
 
 bench: build ## measure and print the table of docs/BENCHMARKS.md
-	go run ./internal/bench $(ARGS)
+	go run ./internal/bench --binary bin/cityhub $(ARGS)
 
 clean: ## remove what the targets above built (data stay)
 	rm -rf bin .cache viewer/node_modules

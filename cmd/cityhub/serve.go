@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type serveCmd struct {
 	Sample   bool     `help:"Add a few simulated terminals of Gusu that replay a recorded hour in a loop."`
 	LogLevel string   `enum:"debug,info,warn,error" default:"info" help:"Least level to log (debug, info, warn, error)."`
 	LogJSON  bool     `name:"log-json" help:"Log JSON lines instead of text."`
+
+	CPUProfile string `name:"cpuprofile" hidden:"" type:"path" placeholder:"FILE" help:"Write a CPU profile until the hub stops."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, std *output) error {
@@ -51,6 +54,17 @@ func (c *serveCmd) Run(ctx context.Context, std *output) error {
 	}
 	logger := slog.New(handler)
 
+	if c.CPUProfile != "" {
+		f, err := os.Create(c.CPUProfile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	unlock, err := lockData(cfg.Data)
 	if err != nil {
 		return err
