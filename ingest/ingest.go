@@ -65,6 +65,13 @@ type Options struct {
 	MaxGroupReadings int
 	MaxGroupBytes    int
 
+	// Gather is the least time from the start of one append to the start of the
+	// next while several sources publish at once: an append costs the same for
+	// one reading as for a thousand. A reading that comes alone, and a client
+	// that waits for each acknowledgement, never wait for it. Zero means 2 ms,
+	// negative none.
+	Gather time.Duration
+
 	// RetryMin and RetryMax bound the wait between attempts to append a group.
 	// Zero means 50 ms and 5 s.
 	RetryMin, RetryMax time.Duration
@@ -83,6 +90,9 @@ func (o *Options) defaults() {
 	}
 	if o.MaxGroupBytes == 0 {
 		o.MaxGroupBytes = 16 << 20
+	}
+	if o.Gather == 0 {
+		o.Gather = 2 * time.Millisecond
 	}
 	if o.RetryMin == 0 {
 		o.RetryMin = 50 * time.Millisecond

@@ -17,8 +17,10 @@ type Pipeline struct {
 	m metrics
 
 	mu     sync.Mutex
-	work   sync.Cond // the open group has something in it, or the pipeline closes
-	space  sync.Cond // the open group was taken, or the pipeline closes
+	work   sync.Cond     // the open group has something in it, or the pipeline closes
+	space  sync.Cond     // the open group was taken, or the pipeline closes
+	hurry  chan struct{} // a source waits for the open group to be taken
+	stop   chan struct{} // closed with the pipeline
 	open   *gathering
 	spare  *gathering
 	closed bool
@@ -95,7 +97,8 @@ var ErrClosed = &twin.Error{Code: twin.CodeUnavailable, Op: "ingest", Message: "
 // New returns a pipeline; Run makes it work.
 func New(o Options) *Pipeline {
 	o.defaults()
-	p := &Pipeline{o: o, open: &gathering{}, spare: &gathering{}, shardOf: map[shard]int{}}
+	p := &Pipeline{o: o, open: &gathering{}, spare: &gathering{}, shardOf: map[shard]int{},
+		hurry: make(chan struct{}, 1), stop: make(chan struct{})}
 	p.work.L, p.space.L = &p.mu, &p.mu
 	p.slabs.New = func() any { return &slab{} }
 	p.m.register(o.Metrics, p)
@@ -123,11 +126,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, p.close)
 	defer stop()
 	defer p.close()
+	var began time.Time
+	crowd := 0
 	for {
+		if crowd >= crowded {
+			p.gather(p.o.Gather - time.Since(began))
+		}
 		g := p.take()
 		if g == nil {
 			return nil
 		}
+		began, crowd = time.Now(), len(g.slabs)
 		pos, ok := p.commit(ctx, g)
 		if !ok {
 			return nil
@@ -139,9 +148,34 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 }
 
+// crowded is how many hand-overs in one group mean that many sources publish
+// at once, so that gathering for a moment longer saves appends.
+const crowded = 4
+
+// gather lets the open group grow for d, or until a source waits for it.
+func (p *Pipeline) gather(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select { // a hurry from before counts no more
+	case <-p.hurry:
+	default:
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.hurry:
+	case <-p.stop:
+	}
+}
+
 func (p *Pipeline) close() {
 	p.mu.Lock()
-	p.closed = true
+	if !p.closed {
+		p.closed = true
+		close(p.stop)
+	}
 	p.mu.Unlock()
 	p.work.Broadcast()
 	p.space.Broadcast()
@@ -250,6 +284,10 @@ func (p *Pipeline) hand(ctx context.Context, s *slab, w Waiter, n int) error {
 	defer p.mu.Unlock()
 	if p.full(s) && !p.closed {
 		p.m.withheld.Add(1)
+		select {
+		case p.hurry <- struct{}{}:
+		default:
+		}
 		// A cancelled caller must not sleep on: wake the waiters to look.
 		stop := context.AfterFunc(ctx, p.space.Broadcast)
 		defer stop()
