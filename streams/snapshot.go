@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cityhub/internal/jsonenc"
 	"cityhub/twin"
 )
 
@@ -86,7 +87,7 @@ func (c *capture) encode(i int) *Frame {
 	last := i == c.parts()-1
 	dst := make([]byte, 0, 256+len(rows)*384)
 	dst = append(dst, `{"type":"snapshot","view":`...)
-	dst = appendString(dst, c.view)
+	dst = jsonenc.AppendString(dst, c.view)
 	dst = append(dst, ',')
 	dst = appendPosition(dst, c.pos)
 	dst = append(dst, ',')

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"cityhub/internal/jsonenc"
 	"cityhub/twin"
 )
 
@@ -76,14 +76,14 @@ func (o *object) name(name string) {
 	if o.n++; o.n > 1 {
 		o.b = append(o.b, ',')
 	}
-	o.b = appendString(o.b, name)
+	o.b = jsonenc.AppendString(o.b, name)
 	o.b = append(o.b, ':')
 }
 
 func (o *object) text(name, v string) {
 	if o.e.wants(name) {
 		o.name(name)
-		o.b = appendString(o.b, v)
+		o.b = jsonenc.AppendString(o.b, v)
 	}
 }
 
@@ -110,7 +110,7 @@ func (o *object) control(s set, id int64) {
 	}
 	if o.e.wants("@iot.selfLink") {
 		o.name("@iot.selfLink")
-		o.b = appendString(o.b, o.e.self(s, id))
+		o.b = jsonenc.AppendString(o.b, o.e.self(s, id))
 	}
 }
 
@@ -119,7 +119,7 @@ func (o *object) links(s set, id int64) {
 	for _, n := range navsOf(s) {
 		if o.e.wants(n.name) {
 			o.name(n.name + "@iot.navigationLink")
-			o.b = appendString(o.b, o.e.self(s, id)+"/"+n.name)
+			o.b = jsonenc.AppendString(o.b, o.e.self(s, id)+"/"+n.name)
 		}
 	}
 }
@@ -157,12 +157,12 @@ func (e *encoder) location(b []byte, l *twin.Location) []byte {
 		// WGS 84 ellipsoid, which a height of another datum is not.
 		o.name("location")
 		o.b = append(o.b, `{"type":"Point","coordinates":[`...)
-		o.b = appendNumber(o.b, l.Lon)
+		o.b = jsonenc.AppendFloat(o.b, l.Lon)
 		o.b = append(o.b, ',')
-		o.b = appendNumber(o.b, l.Lat)
+		o.b = jsonenc.AppendFloat(o.b, l.Lat)
 		if l.HeightMetres != nil && l.HeightDatum == "" {
 			o.b = append(o.b, ',')
-			o.b = appendNumber(o.b, *l.HeightMetres)
+			o.b = jsonenc.AppendFloat(o.b, *l.HeightMetres)
 		}
 		o.b = append(o.b, `]}`...)
 	}
@@ -217,11 +217,11 @@ func (e *encoder) datastream(b []byte, d *twin.Datastream, dataset string, times
 			o.b = append(o.b, `{"name":null,"symbol":null,"definition":null}`...)
 		} else {
 			o.b = append(o.b, `{"name":`...)
-			o.b = appendString(o.b, d.Unit.Name)
+			o.b = jsonenc.AppendString(o.b, d.Unit.Name)
 			o.b = append(o.b, `,"symbol":`...)
-			o.b = appendString(o.b, d.Unit.Symbol)
+			o.b = jsonenc.AppendString(o.b, d.Unit.Symbol)
 			o.b = append(o.b, `,"definition":`...)
-			o.b = appendString(o.b, "ucum:"+d.Unit.Code)
+			o.b = jsonenc.AppendString(o.b, "ucum:"+d.Unit.Code)
 			o.b = append(o.b, '}')
 		}
 	}
@@ -279,7 +279,7 @@ func (e *encoder) observation(b []byte, ds *twin.Datastream, ob twin.Observation
 		w.b = append(w.b, `{"mark":`...)
 		w.b = strconv.AppendUint(w.b, uint64(ob.Quality), 10)
 		w.b = append(w.b, `,"name":`...)
-		w.b = appendString(w.b, ob.Quality.String())
+		w.b = jsonenc.AppendString(w.b, ob.Quality.String())
 		w.b = append(w.b, '}')
 	}
 	if e.wants("Datastream") {
@@ -292,7 +292,7 @@ func (e *encoder) observation(b []byte, ds *twin.Datastream, ob twin.Observation
 }
 
 func newEncoder(root string, sel []string) *encoder {
-	quoted := appendString(nil, root)
+	quoted := jsonenc.AppendString(nil, root)
 	return &encoder{root: root, escaped: quoted[1 : len(quoted)-1], sel: sel}
 }
 
@@ -313,68 +313,17 @@ func appendObservationID(b []byte, ob twin.Observation) []byte {
 func appendResult(b []byte, rt twin.ResultType, ob twin.Observation) []byte {
 	switch {
 	case ob.IsText:
-		return appendString(b, ob.Text)
+		return jsonenc.AppendString(b, ob.Text)
 	case ob.Quality == twin.QualityMissing, math.IsNaN(ob.Value), math.IsInf(ob.Value, 0):
 		return append(b, "null"...)
 	case rt == twin.ResultTruth:
 		return strconv.AppendBool(b, ob.Value != 0)
 	}
-	return appendNumber(b, ob.Value)
-}
-
-// appendNumber writes the shortest JSON number that reads back as v.
-func appendNumber(b []byte, v float64) []byte {
-	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
-		return strconv.AppendFloat(b, v, 'e', -1, 64)
-	}
-	return strconv.AppendFloat(b, v, 'f', -1, 64)
+	return jsonenc.AppendFloat(b, ob.Value)
 }
 
 func appendTime(b []byte, ns int64) []byte {
 	return time.Unix(0, ns).UTC().AppendFormat(b, time.RFC3339Nano)
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString writes s as a JSON string; bytes that are not UTF-8 become
-// U+FFFD.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				b = append(b, s[start:i]...)
-				b = append(b, "\ufffd"...)
-				start = i + 1
-			}
-			i += n
-			continue
-		}
-		if c >= 0x20 && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
-		}
-		i++
-		start = i
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }
 
 func setText(m map[string]any, key, v string) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"cityhub/internal/web"
+
+	"cityhub/internal/jsonenc"
 )
 
 const (
@@ -78,7 +80,7 @@ func (s *stream) end(nextLink string) error {
 	s.buf = append(s.buf, ']')
 	if nextLink != "" {
 		s.buf = append(s.buf, `,"@iot.nextLink":`...)
-		s.buf = appendString(s.buf, nextLink)
+		s.buf = jsonenc.AppendString(s.buf, nextLink)
 	}
 	s.buf = append(s.buf, '}', '\n')
 	if !s.sent {
