@@ -1,28 +1,13 @@
 package replay
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"cityhub/internal/mqttclient/mqtttest"
+	"cityhub/internal/testkit"
 )
-
-// realData finds the folder of real data sets, which are not part of the
-// repository: CITYHUB_TEST_DATA, or shared/data beside the repository.
-func realData(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("CITYHUB_TEST_DATA")
-	if root == "" {
-		root = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	dir := filepath.Join(root, name)
-	if _, err := os.Stat(dir); err != nil {
-		mqtttest.Need(t, dir+" is not there; set CITYHUB_TEST_DATA to the folder that holds "+name)
-	}
-	return dir
-}
 
 func load(t *testing.T, mapping string, data ...string) *Source {
 	t.Helper()
@@ -55,7 +40,7 @@ func TestRealDataCounts(t *testing.T) {
 		{mapping: "aarhus-pollution.yaml", folder: "aarhus-citypulse", terminals: 4, rows: 70272, values: 351360, distinct: 351360, numbers: 351360, first: "2014-08-01 00:05", last: "2014-10-01 00:00", code: "aarhus-pollution-178929", name: "simulated", lon: "10.215389"},
 	} {
 		t.Run(c.mapping, func(t *testing.T) {
-			folder := realData(t, c.folder)
+			folder := testkit.DataDir(t, c.folder)
 			if raceEnabled && c.mapping == "beijing-prsa.yaml" {
 				folder = filepath.Join(folder, tiantan)
 				c.terminals, c.rows, c.values, c.distinct, c.numbers, c.texts = 1, 35064, 415491, 415491, 380505, 34986
@@ -123,7 +108,7 @@ func TestRealDataArrivesWhole(t *testing.T) {
 	if testing.Short() {
 		t.Skip("replays 420,768 rows")
 	}
-	folder, rows, values := realData(t, "beijing-prsa"), int64(420768), int64(4975189)
+	folder, rows, values := testkit.DataDir(t, "beijing-prsa"), int64(420768), int64(4975189)
 	if raceEnabled {
 		folder, rows, values = filepath.Join(folder, tiantan), 35064, 415491
 	}

@@ -88,7 +88,7 @@ func missing(t testing.TB, reason string) {
 // DataDir is a folder of real data to replay, e.g. "beijing-prsa", under
 // $CITYHUB_TEST_DATA or else ../shared/data beside the repository. The data
 // are not part of the repository: where they are not there the test is
-// skipped, also with CI=true, unless CITYHUB_TEST_DATA says that they are.
+// skipped, but fails with CI=true or when CITYHUB_TEST_DATA says that they are.
 func DataDir(t testing.TB, folder string) string {
 	t.Helper()
 	base, promised := os.LookupEnv("CITYHUB_TEST_DATA")
@@ -101,7 +101,7 @@ func DataDir(t testing.TB, folder string) string {
 	case promised:
 		t.Fatalf("CITYHUB_TEST_DATA=%s has no folder %s", base, folder)
 	default:
-		t.Skipf("the real data are not at %s; set CITYHUB_TEST_DATA to the folder that holds %s", dir, folder)
+		missing(t, "the real data are not at "+dir+"; set CITYHUB_TEST_DATA to the folder that holds "+folder)
 	}
 	return dir
 }

@@ -284,8 +284,13 @@ func TestMissingParts(t *testing.T) {
 		t.Errorf("DataDir is %s", got)
 	}
 	os.Unsetenv("CITYHUB_TEST_DATA") // Setenv above restores it
-	if v := verdictOf(t, func(t testing.TB) { DataDir(t, "no-such-data") }); !strings.Contains(v.skipped, "CITYHUB_TEST_DATA") {
-		t.Errorf("data that are not there give %+v, want a skip that says how to name them", v)
+	nowhere := func(t testing.TB) { DataDir(t, "no-such-data") }
+	if v := verdictOf(t, nowhere); !strings.Contains(v.failed, "CITYHUB_TEST_DATA") {
+		t.Errorf("with CI=true data that are not there give %+v, want a failure that says how to name them", v)
+	}
+	t.Setenv("CI", "")
+	if v := verdictOf(t, nowhere); !strings.Contains(v.skipped, "CITYHUB_TEST_DATA") {
+		t.Errorf("on a laptop data that are not there give %+v, want a skip that says how to name them", v)
 	}
 }
 

@@ -8,82 +8,22 @@ package mqtttest
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"cityhub/internal/testkit"
 )
 
-// Need ends the test where something it needs is missing: a failure with
-// CI=true, else a skip with the reason.
-func Need(t testing.TB, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal("missing, and CI=true: " + reason)
-	}
-	t.Skip(reason)
-}
-
-// Mosquitto starts a broker without persistence and gives its address.
+// Mosquitto starts a broker without persistence that never refuses for its
+// queues, and gives its address.
 func Mosquitto(t testing.TB) string {
 	t.Helper()
-	path, err := exec.LookPath("mosquitto")
-	if err != nil {
-		path = "/usr/sbin/mosquitto"
-		if _, err := os.Stat(path); err != nil {
-			Need(t, "mosquitto is not installed (Debian package mosquitto)")
-		}
-	}
-	addr := freeAddress(t)
-	_, port, _ := net.SplitHostPort(addr)
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nlog_dest stderr\n", port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	cmd := exec.Command(path, "-c", conf)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			tail := log.Bytes()
-			t.Logf("mosquitto: %s", tail[max(0, len(tail)-2000):])
-		}
-	})
-	for end := time.Now().Add(10 * time.Second); ; {
-		nc, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = nc.Close()
-			return addr
-		}
-		if time.Now().After(end) {
-			t.Fatalf("mosquitto does not answer: %v", err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return testkit.StartMosquitto(t, testkit.MosquittoOptions{Config: []string{"max_inflight_messages 0", "max_queued_messages 0"}}).Addr
 }
 
 // Message is what a Subscription got.
