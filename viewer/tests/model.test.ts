@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ageOf, isStale } from '../src/model/age'
 import { propertyTitle, qualityName, terminalName } from '../src/model/datastream'
-import { formatDegrees, formatNumber, formatResult, formatTime } from '../src/model/format'
+import { decimalsOf, formatDegrees, formatNumber, formatResult, formatTime } from '../src/model/format'
 import { LANDMARKS, MOAT } from '../src/model/gusu'
 import { boundsOf, boxAround, contains, fit, graticuleStep, latToY, lonToX, metresPerPixel, pan, scaleBar, toLonLat, toScreen, xToLon, yToLat, zoomAt } from '../src/model/mercator'
 
@@ -50,6 +50,12 @@ describe('format', () => {
   ])('%d', (v, text) => {
     expect(formatNumber(v, 'en')).toBe(text)
     expect(formatNumber(v, 'zh-CN')).toBe(text)
+  })
+  test('no more decimals than were measured', () => {
+    expect([34, 12.5, 3.1, 0.25, 0.058, -7, 1e6, 0.1 + 0.2, 1 / 3].map(decimalsOf)).toEqual([0, 1, 1, 2, 3, 0, 0, 1, 3])
+    expect(formatNumber(34, 'en', false, 0)).toBe('34')
+    expect(formatNumber(34, 'en', false, 1)).toBe('34.0')
+    expect(formatNumber(123.45, 'en', false, 2)).toBe('123.5')
   })
   test('results of every type', () => {
     const words = ['yes', 'no'] as const

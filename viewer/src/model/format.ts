@@ -2,15 +2,27 @@ import type { Language, Result } from './datastream'
 
 const numbers = new Map<string, Intl.NumberFormat>()
 
-/**
- * A number with decimals after its size, so that a column of one property
- * keeps its decimal places while values move: 1,234 · 123.4 · 12.34 · 0.123.
- * Counts have none.
- */
-export function formatNumber(v: number, language: Language, isCount = false): string {
-  if (!Number.isFinite(v)) return '—'
+/** How many decimals are shown at most: fewer for larger numbers. */
+function digitsFor(v: number, isCount: boolean): number {
   const size = Math.abs(v)
-  const digits = isCount || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 || size === 0 ? 2 : 3
+  return isCount || size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 || size === 0 ? 2 : 3
+}
+
+/** How many decimals a number has as it was sent, 3 at most: 34 has none, 12.5 one. */
+export function decimalsOf(v: number): number {
+  for (let d = 0; d < 3; d++) if (Math.abs(v * 10 ** d - Math.round(v * 10 ** d)) < 1e-9 * Math.max(1, Math.abs(v * 10 ** d))) return d
+  return 3
+}
+
+/**
+ * A number as precise as its Datastream's readings are and as its size
+ * deserves: 1,234 · 123.4 · 12.34 · 0.123. `decimals` is the most that a
+ * reading of the Datastream has had, so that a column keeps its decimal
+ * places while values move and shows no precision that was never measured.
+ */
+export function formatNumber(v: number, language: Language, isCount = false, decimals = 3): string {
+  if (!Number.isFinite(v)) return '—'
+  const digits = Math.min(digitsFor(v, isCount), decimals)
   const key = `${language}/${digits}`
   let f = numbers.get(key)
   if (!f) {
@@ -21,12 +33,12 @@ export function formatNumber(v: number, language: Language, isCount = false): st
 }
 
 /** A result as text; `truth` gives the words for true and false. */
-export function formatResult(r: Result | undefined, resultType: string, language: Language, truth: readonly [string, string]): string {
+export function formatResult(r: Result | undefined, resultType: string, language: Language, truth: readonly [string, string], decimals = 3): string {
   if (r === undefined) return '—'
   if (typeof r === 'boolean') return r ? truth[0] : truth[1]
   if (typeof r === 'string') return r
   if (resultType === 'OM_TruthObservation') return r ? truth[0] : truth[1]
-  return formatNumber(r, language, resultType === 'OM_CountObservation')
+  return formatNumber(r, language, resultType === 'OM_CountObservation', decimals)
 }
 
 const times = new Map<string, Intl.DateTimeFormat>()

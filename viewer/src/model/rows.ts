@@ -1,3 +1,4 @@
+import { decimalsOf } from './format'
 import { propertyTitle, terminalName, type Datastream, type Language, type Result } from './datastream'
 import { contains, type BBox } from './mercator'
 import { Ring } from './ring'
@@ -12,6 +13,8 @@ export interface Row {
   timeMs: number
   result: Result | undefined
   quality: number
+  /** The most decimals a reading has had, 3 at most. */
+  decimals: number
   ring: Ring
   /** Grows with every change of the row. */
   version: number
@@ -21,7 +24,7 @@ export interface Row {
 }
 
 export function newRow(d: Datastream): Row {
-  return { datastream: d, timeMs: NaN, result: undefined, quality: 2, ring: new Ring(), version: 0, history: 'none', haystack: haystackOf(d) }
+  return { datastream: d, timeMs: NaN, result: undefined, quality: 2, decimals: 0, ring: new Ring(), version: 0, history: 'none', haystack: haystackOf(d) }
 }
 
 export function haystackOf(d: Datastream): string {
@@ -33,6 +36,13 @@ export function plotValue(r: Result): number {
   return typeof r === 'number' ? r : typeof r === 'boolean' ? (r ? 1 : 0) : NaN
 }
 
+/** Takes a value into the sparkline; false when its time is already there or too old. */
+export function plot(row: Row, timeMs: number, v: number): boolean {
+  if (!row.ring.insert(timeMs, v)) return false
+  if (row.decimals < 3) row.decimals = Math.max(row.decimals, decimalsOf(v))
+  return true
+}
+
 /**
  * Takes an observation into a row. The newer, or for the same instant the
  * later received, wins; an older one only joins the sparkline. False when
@@ -40,7 +50,7 @@ export function plotValue(r: Result): number {
  */
 export function takeObservation(row: Row, timeMs: number, result: Result, quality: number): boolean {
   const v = plotValue(result)
-  const plotted = Number.isNaN(v) ? false : row.ring.insert(timeMs, v)
+  const plotted = Number.isNaN(v) ? false : plot(row, timeMs, v)
   if (timeMs < row.timeMs) {
     if (plotted) row.version++
     return plotted

@@ -1,6 +1,6 @@
 import type { WireObservation, Datastream } from '../model/datastream'
 import type { BBox } from '../model/mercator'
-import { haystackOf, matchesSubscription, newRow, plotValue, takeObservation, type Row } from '../model/rows'
+import { haystackOf, matchesSubscription, newRow, plot, plotValue, takeObservation, type Row } from '../model/rows'
 
 /** What happened since the last notice. */
 export interface Changes {
@@ -90,7 +90,7 @@ export class ReadingsStore {
     // Newest first: once the ring is full, the rest is older than all it holds.
     for (const p of past) {
       const v = plotValue(p.result)
-      if (!Number.isNaN(v) && !row.ring.insert(p.timeMs, v)) break
+      if (!Number.isNaN(v) && !plot(row, p.timeMs, v)) break
     }
     row.version++
     this.dirty.add(row)
