@@ -122,10 +122,10 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 
 // changed passes on that something changed in the registry that the streams
 // keep: rights must end at once (R29).
-func (h *hub) changed() {
+func (h *hub) changed(ids []twin.DatastreamID) {
 	if h.labels != nil && h.streams != nil {
 		h.labels.forget()
-		h.streams.Invalidate()
+		h.streams.Invalidate(ids...)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -258,7 +259,7 @@ type changes struct {
 	drop      map[int64]struct{}  // pages to load again
 	last      twin.DatastreamID   // the greatest id after the write
 	datasets  bool                // DatasetVersion
-	known     bool                // Datastreams from before the write, or rights of access, are not what they were
+	all       bool                // anything may have changed, rights of access included
 }
 
 // publish makes the cache agree with a committed write.
@@ -272,9 +273,12 @@ func (r *Registry) publish(ch *changes) {
 			pages[n].page.Store(nil)
 		}
 	}
+	var changed []twin.DatastreamID
 	for _, ds := range ch.fresh {
 		if p := pages[ds.ID>>pageBits].page.Load(); p != nil {
-			p[ds.ID&(pageSize-1)].Store(ds)
+			if old := p[ds.ID&(pageSize-1)].Swap(ds); old != nil && !same(old, ds) {
+				changed = append(changed, ds.ID)
+			}
 		}
 	}
 	for code := range ch.terminals {
@@ -290,7 +294,21 @@ func (r *Registry) publish(ch *changes) {
 	if ch.datasets {
 		r.datasetVersion.Add(1)
 	}
-	if (ch.datasets || ch.known) && r.o.Changed != nil {
-		r.o.Changed()
+	switch {
+	case r.o.Changed == nil:
+	case ch.datasets || ch.all:
+		r.o.Changed(nil)
+	case len(changed) > 0:
+		r.o.Changed(changed)
 	}
+}
+
+// same reports whether two Datastreams say the same; no Location is the same
+// as no Location, though NaN is not NaN.
+func same(a, b *twin.Datastream) bool {
+	x, y := *a, *b
+	if math.IsNaN(x.Lon) && math.IsNaN(y.Lon) {
+		x.Lon, x.Lat, y.Lon, y.Lat = 0, 0, 0, 0
+	}
+	return x == y
 }

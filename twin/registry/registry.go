@@ -64,9 +64,10 @@ type Options struct {
 	// Readers is the number of reading connections; 0: 4.
 	Readers int
 	// Changed, when set, is called after a write that changed something that
-	// others may have kept: a Datastream, a Dataset, the right of a token. New
-	// terminals and Datastreams alone are no such change. It must not block.
-	Changed func()
+	// others may have kept: these Datastreams, or with nil anything, a Dataset
+	// and the right of a token included. New terminals and Datastreams alone
+	// are no such change. It must not block.
+	Changed func(ids []twin.DatastreamID)
 }
 
 // Registry is an open registry. See the package comment.

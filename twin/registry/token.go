@@ -133,7 +133,7 @@ func (r *Registry) RevokeToken(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		w.ch.known = true
+		w.ch.all = true
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return err
 		}

@@ -161,14 +161,13 @@ func (w *writer) collect() error {
 		for n := int64(w.last) >> pageBits; n <= last.Int64>>pageBits; n++ {
 			w.ch.drop[n] = struct{}{}
 		}
-		w.ch.known = true
+		w.ch.all = true
 		return nil
 	}
 	w.ch.drop = nil
 	for id := range w.things {
 		err := loadDatastreams(context.Background(), w.tx, `d.thing_id = ?`, []any{int64(id)}, func(ds *twin.Datastream, _ bool) {
 			w.ch.fresh = append(w.ch.fresh, ds)
-			w.ch.known = w.ch.known || ds.ID <= w.last
 		})
 		if err != nil {
 			return err
@@ -237,6 +236,7 @@ func (w *writer) resolve(p *manifest.Property) (*resolved, error) {
 		q.property, err = w.insert(`INSERT INTO observed_properties (name, definition, title, title_en, description) VALUES (?, ?, ?, ?, ?)`,
 			p.Name, p.Definition, p.Title, p.TitleEn, p.Description)
 	case title != p.Title || titleEn != p.TitleEn || description != p.Description:
+		w.ch.all = true // its title stands beside every Datastream of it
 		_, err = w.exec(`UPDATE observed_properties SET title = ?, title_en = ?, description = ? WHERE id = ?`, p.Title, p.TitleEn, p.Description, q.property)
 	}
 	if err != nil {
