@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,9 @@ type Pipeline struct {
 
 	mu     sync.Mutex
 	work   sync.Cond     // the open group has something in it, or the pipeline closes
-	space  sync.Cond     // the open group was taken, or the pipeline closes
 	hurry  chan struct{} // a source waits for the open group to be taken
 	stop   chan struct{} // closed with the pipeline
+	queue  []*handOver   // what waits for room in a group, oldest first: a flood starves nobody
 	open   *gathering
 	spare  *gathering
 	closed bool
@@ -99,7 +100,7 @@ func New(o Options) *Pipeline {
 	o.defaults()
 	p := &Pipeline{o: o, open: &gathering{}, spare: &gathering{}, shardOf: map[shard]int{},
 		hurry: make(chan struct{}, 1), stop: make(chan struct{})}
-	p.work.L, p.space.L = &p.mu, &p.mu
+	p.work.L = &p.mu
 	p.slabs.New = func() any { return &slab{} }
 	p.m.register(o.Metrics, p)
 	return p
@@ -178,7 +179,6 @@ func (p *Pipeline) close() {
 	}
 	p.mu.Unlock()
 	p.work.Broadcast()
-	p.space.Broadcast()
 }
 
 // take waits for a group with something in it; nil when the pipeline closed.
@@ -193,7 +193,16 @@ func (p *Pipeline) take() *gathering {
 	}
 	g := p.open
 	p.open, p.spare = p.spare, nil
-	p.space.Broadcast()
+	for len(p.queue) > 0 && !p.full(p.queue[0].s) {
+		h := p.queue[0]
+		p.queue[0] = nil
+		p.queue = p.queue[1:]
+		p.admit(h.s, h.w, h.n)
+		close(h.admitted)
+	}
+	if len(p.queue) == 0 {
+		p.queue = nil
+	}
 	return g
 }
 
@@ -277,30 +286,55 @@ func (p *Pipeline) recycle(g *gathering) {
 	p.mu.Unlock()
 }
 
+// handOver is a call of hand that waits for room. There is one for a session
+// at most, so the sources bound the queue.
+type handOver struct {
+	s        *slab
+	w        Waiter
+	n        int
+	admitted chan struct{} // closed once it is in the open group
+}
+
 // hand adds s, and a waiter for n messages, to the open group and waits while
 // that is full. The slab is the pipeline's afterwards, unless it failed.
 func (p *Pipeline) hand(ctx context.Context, s *slab, w Waiter, n int) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.full(s) && !p.closed {
-		p.m.withheld.Add(1)
-		select {
-		case p.hurry <- struct{}{}:
-		default:
-		}
-		// A cancelled caller must not sleep on: wake the waiters to look.
-		stop := context.AfterFunc(ctx, p.space.Broadcast)
-		defer stop()
-		for p.full(s) && !p.closed && ctx.Err() == nil {
-			p.space.Wait()
-		}
-	}
 	if p.closed {
+		p.mu.Unlock()
 		return ErrClosed
 	}
-	if err := ctx.Err(); err != nil {
+	if len(p.queue) == 0 && !p.full(s) {
+		p.admit(s, w, n)
+		p.mu.Unlock()
+		return nil
+	}
+	h := &handOver{s: s, w: w, n: n, admitted: make(chan struct{})}
+	p.queue = append(p.queue, h)
+	p.mu.Unlock()
+	p.m.withheld.Add(1)
+	select {
+	case p.hurry <- struct{}{}:
+	default:
+	}
+	err := error(ErrClosed)
+	select {
+	case <-h.admitted:
+		return nil
+	case <-p.stop:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.queue, h); i >= 0 {
+		p.queue = slices.Delete(p.queue, i, i+1)
 		return err
 	}
+	return nil // it was admitted meanwhile
+}
+
+// admit adds a hand-over to the open group; p.mu is held.
+func (p *Pipeline) admit(s *slab, w Waiter, n int) {
 	g := p.open
 	wake := g.empty()
 	if len(s.rows) > 0 || len(s.rejects) > 0 {
@@ -317,7 +351,6 @@ func (p *Pipeline) hand(ctx context.Context, s *slab, w Waiter, n int) error {
 	if wake {
 		p.work.Signal()
 	}
-	return nil
 }
 
 // full reports whether s has to wait for the next group. An empty group takes

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"cityhub/ingest"
@@ -353,6 +354,59 @@ func TestFailingLogWithholds(t *testing.T) {
 	}
 	if err := p.Healthy(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Sources that wait for room are let in in the order in which they came: a
+// flood starves nobody.
+func TestWaitingIsFirstComeFirstServed(t *testing.T) {
+	log := &ingesttest.Log{}
+	metrics := prometheus.NewRegistry()
+	p, _ := run(t, ingest.Options{Log: log, MaxGroupReadings: 1, Metrics: metrics})
+	withheld := func() float64 {
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "cityhub_ingest_withheld_total" {
+				return f.GetMetric()[0].GetCounter().GetValue()
+			}
+		}
+		return -1
+	}
+	log.Fail(errors.New("disk full"))
+	const n = 8
+	var wg sync.WaitGroup
+	w := newCounter()
+	for i := range n {
+		wg.Go(func() {
+			s := p.NewSession(ingest.SessionOptions{Waiter: w})
+			if err := s.Publish(t.Context(), []byte("terminals/air-1/up/json"), []byte(`{"pm25":1}`), now+int64(i)); err != nil {
+				t.Error(err)
+			}
+			if err := s.Flush(t.Context(), 1); err != nil {
+				t.Error(err)
+			}
+		})
+		// The first is being appended, the second fills the group, the rest wait.
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			taken, _, _ := p.Open()
+			if i == 0 && taken == 0 && p.Healthy() != nil || i == 1 && taken == 1 || i > 1 && withheld() == float64(i-1) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("source %d neither got in nor waits: %d in the group, %v withheld", i, taken, withheld())
+			}
+		}
+	}
+	log.Fail(nil)
+	w.wait(t, n)
+	wg.Wait()
+	for i, o := range log.Observations() {
+		if o.PhenomenonNs != now+int64(i) {
+			t.Errorf("reading %d came as number %d", o.PhenomenonNs-now, i)
+		}
 	}
 }
 

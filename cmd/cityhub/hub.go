@@ -47,6 +47,7 @@ type hub struct {
 	labels   *labels
 	handler  http.Handler
 	started  time.Time
+	atStart  twin.Position // the last record that the log held when the hub opened it
 
 	sampleTerminals int
 }
@@ -81,6 +82,13 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		Logger: part("log"), Metrics: h.metrics,
 	}); err != nil {
 		return nil, err
+	}
+	first, last, err := h.log.Bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if last.Offset >= first.Offset {
+		h.atStart = last
 	}
 	if h.series, err = pebble.Open(filepath.Join(cfg.Data, "series"), pebble.Options{MinFreeBytes: minFree, SyncEvery: time.Second, Logger: part("series"), Metrics: h.metrics}); err != nil {
 		return nil, err

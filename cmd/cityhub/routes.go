@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -47,12 +48,15 @@ func (h *hub) routes() (http.Handler, error) {
 		Ingester: &observer{pipeline: h.pipeline, view: h.stored, clock: time.Now},
 	})
 
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+	// Asked every few seconds by machines: no access log, no session.
+	probes := http.NewServeMux()
+	probes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
 		web.JSON(w, r, http.StatusOK, map[string]string{"status": "ok", "version": version})
 	})
-	mux.HandleFunc("GET /readyz", h.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}))
+	probes.HandleFunc("GET /readyz", h.ready)
+	probes.Handle("GET /metrics", promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{}))
+
+	mux := http.NewServeMux()
 	mux.Handle(sensorthings.Prefix, web.OpenReads(things))
 	mux.Handle(sensorthings.Prefix+"/", web.OpenReads(things))
 	mux.Handle("/api/", management)
@@ -60,7 +64,18 @@ func (h *hub) routes() (http.Handler, error) {
 	mux.Handle("/stream/events", events)
 	mux.Handle("GET /problems/", web.ProblemTypes())
 	mux.Handle("/", viewer.Handler())
-	return standard(mux), nil
+	served := standard(mux)
+	probed := web.Chain(probes, web.SecurityHeaders, web.Recover(h.logger.With("part", "http")))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			if r.Method == http.MethodGet || r.Method == http.MethodHead {
+				probed.ServeHTTP(w, r)
+				return
+			}
+		}
+		served.ServeHTTP(w, r)
+	}), nil
 }
 
 // partHealth is how one part does, in the answer of /readyz.
@@ -84,15 +99,29 @@ func (h *hub) health(ctx context.Context) (parts []partHealth, all bool) {
 	add("registry", h.registry.Healthy(ctx))
 	add("log", h.log.Healthy(ctx))
 	add("ingest", h.pipeline.Healthy())
-	add("series", h.series.Healthy())
+	series := h.series.Healthy()
+	if series == nil {
+		series = h.behind(h.stored.position())
+	}
+	add("series", series)
 	var streaming error
 	select {
 	case <-h.streams.Ready():
+		streaming = h.behind(h.streams.Position())
 	default:
 		streaming = &twin.Error{Code: twin.CodeUnavailable, Message: "the latest values are still being loaded"}
 	}
 	add("streams", streaming)
 	return parts, all
+}
+
+// behind says that a view has not yet caught up with what the log held when
+// the hub started: until then it shows the past.
+func (h *hub) behind(pos twin.Position) error {
+	if h.atStart.Offset == 0 || pos.Epoch == h.atStart.Epoch && pos.Offset >= h.atStart.Offset {
+		return nil
+	}
+	return &twin.Error{Code: twin.CodeUnavailable, Message: fmt.Sprintf("still at record %d of the %d that the log held at the start", pos.Offset, h.atStart.Offset)}
 }
 
 // ready answers 200 when every part can do its work, else 503 with the reasons.
