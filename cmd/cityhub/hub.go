@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,6 +167,7 @@ func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func()
 	}
 	start("ingest", h.pipeline.Run)
 	start("series", h.storeSeries)
+	start("registry", h.warm)
 	start("streams", h.streams.Run)
 	start("mqtt", func(ctx context.Context) error { return h.mqtt.Serve(ctx, mqttLn) })
 	start("http", func(ctx context.Context) error { return h.serveHTTP(ctx, httpLn) })
@@ -173,6 +175,29 @@ func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func()
 		start(s.name, s.run)
 	}
 	ready()
+	return g.Wait()
+}
+
+// warm has the registry load what is known of the Datastreams that have a
+// value, on all cores: the streams ask for each of them before they are ready.
+func (h *hub) warm(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	next := twin.DatastreamID(0)
+	h.state.Each(func(o twin.Observation) bool {
+		if o.Datastream < next {
+			return true // its page is being loaded
+		}
+		next = (o.Datastream/registry.PageSize + 1) * registry.PageSize
+		g.Go(func() error {
+			_, err := h.registry.Datastream(ctx, o.Datastream)
+			if twin.ErrorCode(err) == twin.CodeNotFound {
+				return nil
+			}
+			return err
+		})
+		return ctx.Err() == nil
+	})
 	return g.Wait()
 }
 

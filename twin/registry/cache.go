@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	pageBits   = 10
-	pageSize   = 1 << pageBits // Datastreams of a page
+	pageBits = 10
+	// PageSize is how many Datastreams, with consecutive ids, are loaded
+	// together.
+	PageSize   = 1 << pageBits
 	shardCount = 64
 )
 
@@ -45,7 +47,7 @@ type pageSlot struct {
 	page atomic.Pointer[page]
 }
 
-type page [pageSize]atomic.Pointer[twin.Datastream]
+type page [PageSize]atomic.Pointer[twin.Datastream]
 
 type shard struct {
 	mu      sync.RWMutex
@@ -89,7 +91,7 @@ func (r *Registry) Datastream(ctx context.Context, id twin.DatastreamID) (*twin.
 	if id >= 1 && int64(id) <= r.cache.last.Load() {
 		slot := (*r.cache.pages.Load())[id>>pageBits]
 		if p := slot.page.Load(); p != nil {
-			if ds := p[id&(pageSize-1)].Load(); ds != nil {
+			if ds := p[id&(PageSize-1)].Load(); ds != nil {
 				return ds, nil
 			}
 		}
@@ -109,7 +111,7 @@ func (r *Registry) datastreamSlow(ctx context.Context, id twin.DatastreamID) (*t
 	if err != nil {
 		return nil, err
 	}
-	if ds := p[id&(pageSize-1)].Load(); ds != nil {
+	if ds := p[id&(PageSize-1)].Load(); ds != nil {
 		return ds, nil
 	}
 	return nil, noDatastream(id)
@@ -127,10 +129,10 @@ func (r *Registry) page(ctx context.Context, id twin.DatastreamID) (*page, error
 	if p := slot.page.Load(); p != nil {
 		return p, nil
 	}
-	first := id &^ (pageSize - 1)
+	first := id &^ (PageSize - 1)
 	p := new(page)
-	err := loadDatastreams(ctx, r.read, `d.id BETWEEN ? AND ?`, []any{int64(first), int64(first) + pageSize - 1}, func(ds *twin.Datastream, _ bool) {
-		p[ds.ID&(pageSize-1)].Store(ds)
+	err := loadDatastreams(ctx, r.read, `d.id BETWEEN ? AND ?`, []any{int64(first), int64(first) + PageSize - 1}, func(ds *twin.Datastream, _ bool) {
+		p[ds.ID&(PageSize-1)].Store(ds)
 	})
 	if err != nil {
 		return nil, dbError("load datastreams", err)
@@ -237,7 +239,7 @@ func (r *Registry) loadTerminal(ctx context.Context, code string) (*Terminal, er
 		if err != nil {
 			return nil, err
 		}
-		if ds := p[id&(pageSize-1)].Load(); ds != nil {
+		if ds := p[id&(PageSize-1)].Load(); ds != nil {
 			t.byName[ds.PropertyName] = ds
 		}
 	}
@@ -276,7 +278,7 @@ func (r *Registry) publish(ch *changes) {
 	var changed []twin.DatastreamID
 	for _, ds := range ch.fresh {
 		if p := pages[ds.ID>>pageBits].page.Load(); p != nil {
-			if old := p[ds.ID&(pageSize-1)].Swap(ds); old != nil && !same(old, ds) {
+			if old := p[ds.ID&(PageSize-1)].Swap(ds); old != nil && !same(old, ds) {
 				changed = append(changed, ds.ID)
 			}
 		}
