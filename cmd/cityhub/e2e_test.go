@@ -303,7 +303,9 @@ func TestPublicSeesOnlyUnconditionallyOpenR28R32R36(t *testing.T) {
 		t.Errorf("the created Observation reads %+v", obs)
 	}
 	for _, p := range []string{location, path, fmt.Sprintf("/sta/v1.1/Datastreams(%d)", id)} {
-		callAs(t, h, "", http.MethodGet, p, "", "", http.StatusNotFound, nil)
+		var problem struct{ Type string }
+		callAs(t, h, "", http.MethodGet, p, "", "", http.StatusNotFound, &problem)
+		callAs(t, h, "", http.MethodGet, problem.Type, "", "", http.StatusOK, nil) // RFC 9457: the type tells more
 	}
 	for _, p := range []string{"/sta/v1.1/Things", "/sta/v1.1/Datastreams", "/sta/v1.1/Locations"} {
 		var all, public struct {

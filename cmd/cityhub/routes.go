@@ -62,7 +62,7 @@ func (h *hub) routes() (http.Handler, error) {
 	mux.Handle("/api/", management)
 	mux.Handle("/stream", socket)
 	mux.Handle("/stream/events", events)
-	mux.Handle("GET /problems/", web.ProblemTypes())
+	mux.Handle("GET /problems/{code}", web.ProblemTypes())
 	mux.Handle("/", viewer.Handler())
 	served := standard(mux)
 	probed := web.Chain(probes, web.SecurityHeaders, web.Recover(h.logger.With("part", "http")))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cityhub/internal/sample"
+	"cityhub/twin/policy"
 )
 
 type serveCmd struct {
@@ -79,6 +80,9 @@ func (c *serveCmd) Run(ctx context.Context, std *output) error {
 	mqttLn, err := listen("mqtt.listen", cfg.MQTT.Listen)
 	if err != nil {
 		return errors.Join(err, httpLn.Close())
+	}
+	if cfg.Auth.AnonymousRole == string(policy.RoleAdmin) {
+		logger.Warn("auth.anonymousRole is admin: whoever reaches the hub sees and changes everything; this is for tests only")
 	}
 	h, err := openHub(ctx, cfg, logger)
 	if err != nil {

@@ -154,12 +154,9 @@ func (rec *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// contentSecurityPolicy lets the hub's own pages load from the hub alone.
-// Cesium compiles WebAssembly and starts its workers from blobs; the frames of
-// a map are drawn from blobs and data URLs; ECharts and Cesium set styles.
-const contentSecurityPolicy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; " +
-	"style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' blob: data:; font-src 'self' data:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// contentSecurityPolicy is for answers that are no pages: a browser that shows
+// one runs, loads and frames nothing. The viewer sets its own.
+const contentSecurityPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // SecurityHeaders sets the headers that keep a browser from doing more with a
 // response than it should. A handler may override them.
