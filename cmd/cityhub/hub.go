@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,19 +37,21 @@ type hub struct {
 	logger  *slog.Logger
 	metrics *prometheus.Registry
 
-	registry *registry.Registry
-	log      *log.Log
-	series   *pebble.Store
-	state    *state.State
-	gate     *policy.Gate
-	pipeline *ingest.Pipeline
-	mqtt     *mqttd.Server
-	streams  *streams.Hub
-	stored   *watermark // how far the series store has come
-	labels   *labels
-	handler  http.Handler
-	started  time.Time
-	atStart  twin.Position // the last record that the log held when the hub opened it
+	registry                  *registry.Registry
+	log                       *log.Log
+	series                    *pebble.Store
+	state                     *state.State
+	gate                      *policy.Gate
+	pipeline                  *ingest.Pipeline
+	mqtt                      *mqttd.Server
+	streams                   *streams.Hub
+	stored                    *watermark // how far the series store has come
+	labels                    *labels
+	handler                   http.Handler
+	started                   time.Time
+	seriesFault, streamsFault atomic.Pointer[error] // why a view does not follow the log now; nil: it does
+
+	atStart twin.Position // the last record that the log held when the hub opened it
 
 	sampleTerminals int
 }
@@ -166,9 +169,14 @@ func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func()
 		})
 	}
 	start("ingest", h.pipeline.Run)
-	start("series", h.storeSeries)
-	start("registry", h.warm)
-	start("streams", h.streams.Run)
+	start("series", func(ctx context.Context) error { return h.again(ctx, &h.seriesFault, h.storeSeries) })
+	start("registry", func(ctx context.Context) error {
+		if err := h.warm(ctx); err != nil && ctx.Err() == nil {
+			h.logger.Warn("what is known of the Datastreams is loaded later, one by one", "error", err)
+		}
+		return nil
+	})
+	start("streams", func(ctx context.Context) error { return h.again(ctx, &h.streamsFault, h.streams.Run) })
 	start("mqtt", func(ctx context.Context) error { return h.mqtt.Serve(ctx, mqttLn) })
 	start("http", func(ctx context.Context) error { return h.serveHTTP(ctx, httpLn) })
 	for _, s := range beside {
@@ -199,6 +207,31 @@ func (h *hub) warm(ctx context.Context) error {
 		return ctx.Err() == nil
 	})
 	return g.Wait()
+}
+
+// again runs a view of the log until ctx ends. A view that fails is started
+// again where it left off, so that readings go on being taken in meanwhile;
+// /readyz tells of its fault.
+func (h *hub) again(ctx context.Context, fault *atomic.Pointer[error], run func(context.Context) error) error {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		began := time.Now()
+		mended := time.AfterFunc(time.Second, func() { fault.Store(nil) }) // it has run for a moment
+		err := run(ctx)
+		mended.Stop()
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			wait = 100 * time.Millisecond
+		}
+		fault.Store(&err)
+		h.logger.Error("a view of the log failed and is started again", "error", err, "retry", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
 }
 
 // serveHTTP serves until ctx ends, then gives requests and streams a moment.
@@ -242,30 +275,19 @@ func (h *hub) tail(ctx context.Context, after twin.Position, maxRows int, fn str
 // seriesRows is how many readings one write of the series store takes at most.
 const seriesRows = 64 << 10
 
-// storeSeries brings the log into the series store.
+// storeSeries brings the log into the series store. Its error is a full disk,
+// most likely: the readings are safe in the log.
 func (h *hub) storeSeries(ctx context.Context) error {
 	after, err := h.series.Position(ctx)
 	if err != nil {
 		return err
 	}
 	return h.tail(ctx, after, seriesRows, func(ctx context.Context, batches []*block.Batch, pos twin.Position) error {
-		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-			err := h.series.Append(ctx, batches, pos)
-			if err == nil {
-				h.stored.advance(pos)
-				return nil
-			}
-			if twin.ErrorCode(err) != twin.CodeUnavailable {
-				return err
-			}
-			// The disk is full, most likely. The readings are safe in the log.
-			h.logger.Error("the series store waits", "position", pos.String(), "error", err, "retry", wait)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(wait):
-			}
+		err := h.series.Append(ctx, batches, pos)
+		if err == nil {
+			h.stored.advance(pos)
 		}
+		return err
 	})
 }
 

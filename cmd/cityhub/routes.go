@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -101,23 +102,25 @@ func (h *hub) health(ctx context.Context) (parts []partHealth, all bool) {
 	add("ingest", h.pipeline.Healthy())
 	series := h.series.Healthy()
 	if series == nil {
-		series = h.behind(h.stored.position())
+		series = h.follows(&h.seriesFault, h.stored.position())
 	}
 	add("series", series)
-	var streaming error
 	select {
 	case <-h.streams.Ready():
-		streaming = h.behind(h.streams.Position())
+		add("streams", h.follows(&h.streamsFault, h.streams.Position()))
 	default:
-		streaming = &twin.Error{Code: twin.CodeUnavailable, Message: "the latest values are still being loaded"}
+		add("streams", &twin.Error{Code: twin.CodeUnavailable, Message: "the latest values are still being loaded"})
 	}
-	add("streams", streaming)
 	return parts, all
 }
 
-// behind says that a view has not yet caught up with what the log held when
-// the hub started: until then it shows the past.
-func (h *hub) behind(pos twin.Position) error {
+// follows says why a view does not follow the log, or that it has not yet
+// caught up with what the log held when the hub started: until then it shows
+// the past.
+func (h *hub) follows(fault *atomic.Pointer[error], pos twin.Position) error {
+	if err := fault.Load(); err != nil {
+		return *err
+	}
 	if h.atStart.Offset == 0 || pos.Epoch == h.atStart.Epoch && pos.Offset >= h.atStart.Offset {
 		return nil
 	}
