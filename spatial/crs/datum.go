@@ -110,7 +110,7 @@ func (d *datum) toHub(hub *ellipsoid, lon, lat float64) (float64, float64) {
 
 // fromHub inverts toHub: it looks for the hub's height at which the point lies
 // at height 0 of the datum. Two passes reach less than a micrometre, since the
-// ellipsoids' normals differ by only 1e-4 radians.
+// ellipsoids' normals differ by less than 1e-4 radians and two steps square it.
 func (d *datum) fromHub(hub *ellipsoid, lon, lat float64) (float64, float64) {
 	var h float64
 	for pass := 0; ; pass++ {

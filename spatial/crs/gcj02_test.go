@@ -35,6 +35,33 @@ func TestGCJ02Landmark(t *testing.T) {
 	}
 }
 
+// Computed with eviltransform 0.1.1 from PyPI: wgs2gcj(lat, lon) and
+// gcj2wgs_exact(lat, lon), whose iteration stops at 1e-6 degrees. It takes
+// WGS 84's semi-major axis for the Krassovsky ellipsoid's, a difference of 1 cm.
+func TestGCJ02AgainstEviltransform(t *testing.T) {
+	for _, v := range []struct {
+		name                           string
+		lon, lat                       float64
+		gcjLon, gcjLat, wgsLon, wgsLat float64
+	}{
+		{"北寺塔", 120.6154, 31.32454, 120.619575813, 31.322368327, 120.611226416, 31.326714072},
+		{"天安门", 116.3975, 39.9087, 116.403743678, 39.910103523, 116.391259155, 39.907299243},
+		{"广州", 113.2644, 23.1291, 113.269729682, 23.126423295, 113.259073462, 23.131777612},
+		{"乌鲁木齐", 87.6168, 43.8256, 87.619649998, 43.826805414, 87.613952100, 43.824395166},
+		{"漠河", 122.5, 53.4, 122.507290337, 53.401872044, 122.492675171, 53.398107300},
+		{"三沙", 112.34, 16.83, 112.344914566, 16.828370785, 112.335095215, 16.831638184},
+		{"拉萨", 91.12, 29.65, 91.121557883, 29.647290465, 91.118439941, 29.652707520},
+		{"just west of 105°", 104.9999, 30, 105.002905150, 29.997324044, 104.996908057, 30.002684326},
+	} {
+		if g := ToGCJ02(v.lon, v.lat); math.Abs(g.LonDeg-v.gcjLon) > 2e-7 || math.Abs(g.LatDeg-v.gcjLat) > 2e-7 {
+			t.Errorf("%s: %.9f, %.9f, want %.9f, %.9f", v.name, g.LonDeg, g.LatDeg, v.gcjLon, v.gcjLat)
+		}
+		if lon, lat := (GCJ02{v.lon, v.lat}).WGS84(); math.Abs(lon-v.wgsLon) > 1e-6 || math.Abs(lat-v.wgsLat) > 1e-6 {
+			t.Errorf("%s inverse: %.9f, %.9f, want %.9f, %.9f", v.name, lon, lat, v.wgsLon, v.wgsLat)
+		}
+	}
+}
+
 // Anywhere in China: there and back, both ways.
 func TestGCJ02RoundTrip(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

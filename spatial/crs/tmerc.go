@@ -2,9 +2,9 @@ package crs
 
 import "math"
 
-// maxOffset bounds the distance from the central meridian, as a part of the
-// rectifying radius, to 3 900 km: there the n⁶ series is off by 5 nm (Karney
-// 2011, section 4), beyond it grows quickly.
+// maxOffset bounds the easting from the central meridian, as a part of the
+// rectifying radius, to 3 900 km: up to there the n⁶ series is right to 5 nm
+// (Karney 2011, section 4), beyond it the error grows quickly.
 const maxOffset = 3.9e6 / 6.36745e6
 
 // transverseMercator is EPSG method 9807 by the Krüger series in the third

@@ -142,11 +142,11 @@ func (t *Transform) AccuracyMetres() float64 {
 
 // XY converts one coordinate. The error is a *CoordinateError.
 func (t *Transform) XY(x, y float64) (float64, float64, error) {
-	if x1, y1, reason := t.xy(x, y); reason == 0 {
-		return x1, y1, nil
-	} else {
+	x1, y1, reason := t.xy(x, y)
+	if reason != 0 {
 		return 0, 0, t.fault(0, x, y, 0, reason)
 	}
+	return x1, y1, nil
 }
 
 // XYZ converts one coordinate with its height in metres. The error is a
