@@ -6,9 +6,10 @@
 //
 // WGS 84 (EPSG:4326, 4979, OGC:CRS84, CRS84h, UTM 326xx and 327xx, Web Mercator
 // 3857), CGCS2000 (4490, 4480, Gauss-Krüger zones 4491–4554), ETRS89 (4258,
-// 4937, UTM 25828–25837), the Netherlands (4289, 28992, 7415), Austria (4312,
-// 31254–31259, 31284–31286) and Japan (6668, 6667, 6697, plane rectangular
-// 6669–6687). Codes lists them all. GCJ-02 is no reference system but a
+// 4937, UTM 25828–25837, with German heights 5554–5556), the Netherlands (4289,
+// 28992, 7415), Austria (4312, 31254–31259, 31284–31286) and Japan (6668, 6667,
+// 6697, plane rectangular 6669–6687, with heights 10162–10174). Codes lists them
+// all; any of them can be combined with a vertical CRS (CRS.WithVertical). GCJ-02 is no reference system but a
 // disguise of WGS 84: it has a type of its own, GCJ02, and no code.
 //
 // # Axis order

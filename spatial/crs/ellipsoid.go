@@ -67,8 +67,8 @@ func (el *ellipsoid) geocentric(lon, lat, h float64) (x, y, z float64) {
 }
 
 // geographic inverts geocentric by Bowring's iteration on the parametric
-// latitude. Between 5,000 km below and 100,000 km above the ellipsoid four
-// steps reach the limit of float64; at the centre of the earth the result is
+// latitude. Between 5,000 km below and 100,000 km above the ellipsoid at most
+// four steps reach the limit of float64; at the centre of the earth the result is
 // the equator.
 func (el *ellipsoid) geographic(x, y, z float64) (lon, lat, h float64) {
 	p := math.Hypot(x, y)
@@ -81,7 +81,14 @@ func (el *ellipsoid) geographic(x, y, z float64) (lon, lat, h float64) {
 	var sinLat, cosLat float64
 	for range 4 {
 		sinLat, cosLat = unit(z+ep2*b*sinB*sinB*sinB, p-el.e2*el.a*cosB*cosB*cosB)
-		sinB, cosB = unit((1-el.f)*sinLat, cosLat)
+		s, c := unit((1-el.f)*sinLat, cosLat)
+		change := s*cosB - c*sinB // sine of the angle
+		sinB, cosB = s, c
+		// A step makes the error smaller by a thousand and more: after a change
+		// of 1e-10 the next step could not change a float64.
+		if math.Abs(change) < 1e-10 {
+			break
+		}
 	}
 	h = p*cosLat + z*sinLat - el.a*math.Sqrt(1-el.e2*sinLat*sinLat)
 	return math.Atan2(y, x), math.Atan2(sinLat, cosLat), h

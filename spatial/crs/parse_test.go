@@ -15,6 +15,8 @@ var identifiers = []struct{ in, want string }{
 	{"[EPSG:4326]", "EPSG:4326"},
 	{"EPSG:28992+5709", "EPSG:7415"},
 	{"EPSG:28992+EPSG:5709", "EPSG:7415"},
+	{"EPSG:25832+5783", "EPSG:5555"},
+	{"EPSG:25832+7837", "EPSG:25832+7837"},
 	{"EPSG:31256+8881", "EPSG:31256+8881"},
 	{"EPSG:4490+5737", "EPSG:4490+5737"},
 	{"OGC:CRS84", "OGC:CRS84"},
@@ -28,7 +30,8 @@ var identifiers = []struct{ in, want string }{
 	{"urn:ogc:def:crs:OGC:1.3:CRS84", "OGC:CRS84"},
 	{"urn:ogc:def:crs:OGC::CRS84h", "OGC:CRS84h"},
 	{"urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709", "EPSG:7415"},
-	{"urn:ogc:def:crs,crs:EPSG:6.12:25832,crs:EPSG:6.12:5783", "EPSG:25832+5783"},
+	{"urn:ogc:def:crs,crs:EPSG:6.12:25832,crs:EPSG:6.12:5783", "EPSG:5555"},
+	{"urn:ogc:def:crs,crs:EPSG::6677,crs:EPSG::6695", "EPSG:10170"},
 	{"urn:ogc:def:crs,crs:EPSG::6668,crs:EPSG::6695", "EPSG:6697"},
 	// OGC 09-048r5
 	{"http://www.opengis.net/def/crs/EPSG/0/4326", "EPSG:4326"},
@@ -54,7 +57,7 @@ func TestParse(t *testing.T) {
 
 // Every CRS is found again by what it calls itself.
 func TestParseReadsOwnIdentifiers(t *testing.T) {
-	names := []string{"OGC:CRS84", "OGC:CRS84h", "EPSG:25832+5783", "EPSG:4549+5737", "EPSG:4326+5773"}
+	names := []string{"OGC:CRS84", "OGC:CRS84h", "EPSG:25832+7837", "EPSG:4549+5737", "EPSG:4326+5773"}
 	for _, code := range Codes() {
 		names = append(names, known(t, code).String())
 	}
@@ -120,7 +123,8 @@ func TestParseRefuses(t *testing.T) {
 		{"EPSG:9999", unknown, "EPSG:9999"},
 		{"EPSG:99999999999999999999", unknown, "999"},
 		{"EPSG:900913", unknown, "EPSG:3857"},
-		{"EPSG:5709", unknown, "EPSG:7415"},
+		{"EPSG:5709", unknown, "EPSG:4326+5709"},
+		{"EPSG:4978", unknown, "Geocentric"},
 		{"EPSG:28992+1234", unknown, "vertical"},
 		{"ESRI:102100", unknown, "EPSG and OGC"},
 		{"OGC:CRS83", unknown, "CRS84h"},

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // rows reads a table of testdata that reference.py wrote, without its header.
@@ -173,6 +175,14 @@ func TestGeocentric(t *testing.T) {
 			t.Errorf("FromGeocentric(%v, %v, %v) = %.14f, %.14f, %.9f, want %v", x, y, z, lon, lat, h, v)
 		}
 	}
+	rapid.Check(t, func(r *rapid.T) {
+		lon, lat := rapid.Float64Range(-180, 180).Draw(r, "lon"), rapid.Float64Range(-90, 90).Draw(r, "lat")
+		h := rapid.Float64Range(-5e6, 1e8).Draw(r, "h")
+		lon2, lat2, h2 := FromGeocentric(Geocentric(lon, lat, h))
+		if d := metresApart(lon, lat, lon2, lat2); math.Abs(lon-lon2) < 359 && d > 1e-7 || math.Abs(h-h2) > 1e-6 {
+			r.Fatalf("came back as %v, %v, %v: %g m", lon2, lat2, h2, d)
+		}
+	})
 	if lon, lat, h := FromGeocentric(0, 0, 0); lon != 0 || lat != 0 || h != -6378137 {
 		t.Errorf("the centre of the earth is at %v, %v, %v", lon, lat, h)
 	}
