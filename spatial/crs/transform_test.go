@@ -64,6 +64,39 @@ func TestRoundTripFarFromTheMeridian(t *testing.T) {
 	}
 }
 
+// Longitudes beyond 180 degrees mean the same meridian, and a zone beside the
+// antimeridian reaches over it.
+func TestAntimeridian(t *testing.T) {
+	wgs := WGS84().Traditional()
+	for _, v := range []struct {
+		code             int
+		lon, same, back  float64 // degrees; two writings of a meridian, and how it comes back
+		lat, east, north float64 // metres
+	}{
+		{32601, 179.5, -180.5, 179.5, 0, 110293.549327, 0},  // PROJ: 32601 of 179.5, 0
+		{32660, -179.5, 180.5, -179.5, 0, 889706.450673, 0}, // its mirror image
+		{3857, 190, -170, -170, 0, -18924313.434857, 0},  // 6378137·π·170/180
+		{3857, 180, 180, 180, 0, 20037508.342789, 0},
+		{3857, -180, -180, -180, 0, -20037508.342789, 0},
+	} {
+		c := known(t, v.code).Traditional()
+		for _, lon := range []float64{v.lon, v.same} {
+			e, n, err := between(t, wgs, c).XY(lon, v.lat)
+			if err != nil || math.Abs(e-v.east) > 1e-3 || math.Abs(n-v.north) > 1e-3 {
+				t.Errorf("EPSG:%d of %v: %.6f, %.6f (%v), want %.6f", v.code, lon, e, n, err, v.east)
+			}
+			back, _, err := between(t, c, wgs).XY(e, n)
+			if err != nil || math.Abs(back-v.back) > 1e-11 {
+				t.Errorf("EPSG:%d: %v came back as %v (%v), want %v", v.code, lon, back, err, v.back)
+			}
+		}
+	}
+	// A world map drawn a little past its edge.
+	if lon, _, err := between(t, known(t, 3857).Defined(), wgs).XY(20037508.342789+111319.490793, 0); err != nil || math.Abs(lon+179) > 1e-9 {
+		t.Errorf("one degree past the edge is %v (%v)", lon, err)
+	}
+}
+
 // Two CRSs of different datums, there and back.
 func TestRoundTripBetweenDatums(t *testing.T) {
 	for _, v := range []struct {
