@@ -12,14 +12,12 @@ const (
 type ellipsoid struct {
 	a  float64 // semi-major axis, metres
 	f  float64 // flattening
-	e  float64 // first eccentricity
-	e2 float64 // e²
+	e2 float64 // first eccentricity squared
 }
 
 func newEllipsoid(aMetres, inverseFlattening float64) ellipsoid {
 	f := 1 / inverseFlattening
-	e2 := f * (2 - f)
-	return ellipsoid{a: aMetres, f: f, e: math.Sqrt(e2), e2: e2}
+	return ellipsoid{a: aMetres, f: f, e2: f * (2 - f)}
 }
 
 // Defining parameters: EPSG:7030, 7019, 1024, 7004.
@@ -27,34 +25,57 @@ func wgs84Ellipsoid() ellipsoid  { return newEllipsoid(6378137, 298.257223563) }
 func grs80Ellipsoid() ellipsoid  { return newEllipsoid(6378137, 298.257222101) } // CGCS2000's has the same
 func besselEllipsoid() ellipsoid { return newEllipsoid(6377397.155, 299.1528128) }
 
-// conformalTan gives tan χ of the conformal latitude χ for tan φ (Karney 2011,
-// equations 7 to 9). It is the sinh of the isometric latitude.
-func (el *ellipsoid) conformalTan(tanLat float64) float64 {
-	secLat := math.Sqrt(1 + tanLat*tanLat)
-	sigma := math.Sinh(el.e * math.Atanh(el.e*tanLat/secLat))
-	return tanLat*math.Sqrt(1+sigma*sigma) - sigma*secLat
+// conformal converts between geographic and conformal latitude by sine series
+// in the third flattening n to n⁶, whose next term is below 1e-18 radians on
+// the earth (C. F. F. Karney, "On auxiliary latitudes", Survey Review 56
+// (2024), tables of φ and χ).
+type conformal struct{ toChi, toPhi [6]float64 }
+
+func newConformal(el *ellipsoid) conformal {
+	n := el.f / (2 - el.f)
+	n2 := n * n
+	n3, n4 := n2*n, n2*n2
+	return conformal{
+		toChi: [6]float64{
+			n * (-2 + n*(2./3+n*(4./3+n*(-82./45+n*(32./45+n*4642./4725))))),
+			n2 * (5./3 + n*(-16./15+n*(-13./9+n*(904./315-n*1522./945)))),
+			n3 * (-26./15 + n*(34./21+n*(8./5-n*12686./2835))),
+			n4 * (1237./630 + n*(-12./5-n*24832./14175)),
+			n4 * n * (-734./315 + n*109598./31185),
+			n3 * n3 * 444337. / 155925,
+		},
+		toPhi: [6]float64{
+			n * (2 + n*(-2./3+n*(-2+n*(116./45+n*(26./45-n*2854./675))))),
+			n2 * (7./3 + n*(-8./5+n*(-227./45+n*(2704./315+n*2323./945)))),
+			n3 * (56./15 + n*(-136./35+n*(-1262./105+n*73814./2835))),
+			n4 * (4279./630 + n*(-332./35-n*399572./14175)),
+			n4 * n * (4174./315 - n*144838./6237),
+			n3 * n3 * 601676. / 22275,
+		},
+	}
 }
 
-// latitudeTan inverts conformalTan by Newton's method (Karney 2011, equations
-// 19 to 21), which is at the limit of float64 after two or three steps.
-func (el *ellipsoid) latitudeTan(tanChi float64) float64 {
-	e2m := 1 - el.e2
-	tau := tanChi / e2m
-	if math.Abs(tanChi) > 70 { // near a pole, where Newton needs a better start
-		tau = tanChi * math.Exp(el.e*math.Atanh(el.e))
-		if math.Abs(tanChi) > 1e8 { // float64 cannot tell it from the limit
-			return tau
-		}
+// chi gives sine and cosine of the conformal latitude.
+func (c *conformal) chi(lat float64) (sin, cos float64) {
+	s, k := math.Sincos(lat)
+	return math.Sincos(lat + sineSeries(&c.toChi, 2*s*k, 1-2*s*s))
+}
+
+// phi gives the geographic latitude, in radians, for sine and cosine of the
+// conformal latitude.
+func (c *conformal) phi(sin, cos float64) float64 {
+	return math.Atan2(sin, cos) + sineSeries(&c.toPhi, 2*sin*cos, 1-2*sin*sin)
+}
+
+// sineSeries sums c[j−1]·sin(2jx) for j = 1…6 by Clenshaw's recurrence, given
+// the functions of 2x.
+func sineSeries(c *[6]float64, sin2x, cos2x float64) float64 {
+	a := 2 * cos2x
+	var b0, b1 float64
+	for j := 5; j >= 0; j-- {
+		b0, b1 = a*b0-b1+c[j], b0
 	}
-	for range 5 {
-		t := el.conformalTan(tau)
-		step := (tanChi - t) * (1 + e2m*tau*tau) / (e2m * math.Sqrt((1+t*t)*(1+tau*tau)))
-		tau += step
-		if math.Abs(step) <= 1e-15*math.Max(1, math.Abs(tau)) {
-			break
-		}
-	}
-	return tau
+	return sin2x * b0
 }
 
 // geocentric gives geocentric X, Y, Z in metres (EPSG method 9602) for

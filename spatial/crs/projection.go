@@ -44,11 +44,11 @@ func (p webMercator) inverse(e, n float64) (float64, float64, Reason) {
 // obliqueStereographic is EPSG method 9809, the double stereographic
 // projection: ellipsoid to conformal sphere to plane (IOGP 373-7-2, 3.2.3).
 type obliqueStereographic struct {
-	el         ellipsoid
+	conformal  conformal
 	lon0       float64
 	fe, fn     float64
-	n          float64 // of longitude and isometric latitude on the sphere
-	halfLogC   float64 // ½ ln c
+	n          float64 // scale of longitude and isometric latitude on the sphere
+	logC       float64
 	sin0, cos0 float64 // of the origin's latitude on the sphere
 	scale      float64 // 2·R·k0
 }
@@ -58,22 +58,26 @@ func newObliqueStereographic(el ellipsoid, lon0, lat0, k0, fe, fn float64) *obli
 	w2 := 1 - el.e2*sinLat*sinLat
 	rho := el.a * (1 - el.e2) / (w2 * math.Sqrt(w2))
 	nu := el.a / math.Sqrt(w2)
-	p := &obliqueStereographic{el: el, lon0: lon0, fe: fe, fn: fn, scale: 2 * math.Sqrt(rho*nu) * k0}
-	cos4 := cosLat * cosLat * cosLat * cosLat
-	p.n = math.Sqrt(1 + el.e2*cos4/(1-el.e2))
-	// w1 = (S1·S2^e)^n = exp(2·n·ψ0), with ψ0 the isometric latitude.
-	psi0 := math.Asinh(el.conformalTan(math.Tan(lat0)))
-	sin1 := math.Tanh(p.n * psi0)
-	c := (p.n + sinLat) * (1 - sin1) / ((p.n - sinLat) * (1 + sin1))
-	p.halfLogC = math.Log(c) / 2
-	chi0 := p.n*psi0 + p.halfLogC
-	p.sin0, p.cos0 = math.Tanh(chi0), 1/math.Cosh(chi0)
+	p := &obliqueStereographic{conformal: newConformal(&el), lon0: lon0, fe: fe, fn: fn, scale: 2 * math.Sqrt(rho*nu) * k0}
+	p.n = math.Sqrt(1 + el.e2*cosLat*cosLat*cosLat*cosLat/(1-el.e2))
+	// First with c = 1, then with the c that brings the origin to its place.
+	sin1, _ := p.sphere(lat0)
+	p.logC = math.Log((p.n + sinLat) * (1 - sin1) / ((p.n - sinLat) * (1 + sin1)))
+	p.sin0, p.cos0 = p.sphere(lat0)
 	return p
 }
 
+// sphere gives sine and cosine of the latitude on the conformal sphere: with
+// w = c·(S1·S2^e)^n, of which S1·S2^e is the same term of the conformal
+// latitude without eccentricity, sin = (w−1)/(w+1).
+func (p *obliqueStereographic) sphere(lat float64) (sin, cos float64) {
+	sinChi, _ := p.conformal.chi(lat)
+	root := math.Exp((p.n*math.Log((1+sinChi)/(1-sinChi)) + p.logC) / 2) // √w; 0 or infinite at the poles
+	return 1 - 2/(root*root+1), 2 / (root + 1/root)
+}
+
 func (p *obliqueStereographic) forward(lon, lat float64) (float64, float64, Reason) {
-	psi := p.n*math.Asinh(p.el.conformalTan(math.Tan(lat))) + p.halfLogC
-	sinChi, cosChi := math.Tanh(psi), 1/math.Cosh(psi)
+	sinChi, cosChi := p.sphere(lat)
 	sinL, cosL := math.Sincos(p.n * wrap(lon-p.lon0))
 	cosC := sinChi*p.sin0 + cosChi*p.cos0*cosL
 	if cosC < 0 { // the other hemisphere
@@ -96,6 +100,7 @@ func (p *obliqueStereographic) inverse(e, n float64) (float64, float64, Reason) 
 		return 0, 0, OutOfDomain
 	}
 	lon := p.lon0 + math.Atan2(x*s, p.cos0*cosC-y*s*p.sin0)/p.n
-	psi := (math.Atanh(sinChi) - p.halfLogC) / p.n
-	return wrap(lon), math.Atan(p.el.latitudeTan(math.Sinh(psi))), 0
+	w := math.Exp((math.Log((1+sinChi)/(1-sinChi)) - p.logC) / p.n)
+	root := math.Sqrt(w)
+	return wrap(lon), p.conformal.phi(1-2/(w+1), 2/(root+1/root)), 0
 }

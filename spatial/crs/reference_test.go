@@ -156,6 +156,27 @@ func TestUnknownCodes(t *testing.T) {
 	}
 }
 
+// The series agree with the closed form of the conformal latitude (Karney 2011,
+// equations 7 to 9) and invert each other, from pole to pole, but for rounding.
+func TestConformalLatitude(t *testing.T) {
+	for _, el := range []ellipsoid{wgs84Ellipsoid(), besselEllipsoid()} {
+		c, e := newConformal(&el), math.Sqrt(el.e2)
+		for i := -900; i <= 900; i++ {
+			lat := float64(i) / 10 * degree
+			sin, cos := c.chi(lat)
+			tau := math.Tan(lat)
+			sigma := math.Sinh(e * math.Atanh(e*math.Sin(lat)))
+			want := math.Atan(tau*math.Sqrt(1+sigma*sigma) - sigma*math.Sqrt(1+tau*tau))
+			if got := math.Atan2(sin, cos); math.Abs(got-want) > 7e-16 {
+				t.Errorf("%v°: %v, want %v", float64(i)/10, got, want)
+			}
+			if back := c.phi(sin, cos); math.Abs(back-lat) > 7e-16 {
+				t.Errorf("%v° came back %g radians off", float64(i)/10, back-lat)
+			}
+		}
+	}
+}
+
 // Positions computed by PROJ 9.5.1: cs2cs-like Transformer.from_crs(4979, 4978).
 func TestGeocentric(t *testing.T) {
 	for _, v := range []struct{ lon, lat, h, x, y, z float64 }{

@@ -10,8 +10,9 @@ const maxOffset = 3.9e6 / 6.36745e6
 // transverseMercator is EPSG method 9807 by the Krüger series in the third
 // flattening n to n⁶: C. F. F. Karney, "Transverse Mercator with an accuracy of
 // a few nanometers", J. Geodesy 85 (2011), equations 35 and 36.
+// It runs from the conformal latitude, by way of the unit sphere, to the plane.
 type transverseMercator struct {
-	el          ellipsoid
+	conformal   conformal
 	lon0        float64
 	fe          float64
 	fn          float64 // false northing less that of the origin's latitude
@@ -23,7 +24,7 @@ func newTransverseMercator(el ellipsoid, lon0, lat0, k0, fe, fn float64) *transv
 	n := el.f / (2 - el.f)
 	n2 := n * n
 	p := &transverseMercator{
-		el: el, lon0: lon0, fe: fe, fn: fn,
+		conformal: newConformal(&el), lon0: lon0, fe: fe, fn: fn,
 		radius: k0 * el.a / (1 + n) * (1 + n2*(1./4+n2*(1./64+n2/256))),
 		alpha: [6]float64{
 			n * (1./2 + n*(-2./3+n*(5./16+n*(41./180+n*(-127./288+n*7891./37800))))),
@@ -54,19 +55,20 @@ func (p *transverseMercator) forward(lon, lat float64) (float64, float64, Reason
 	if cosL < 0 { // behind the pole
 		return 0, 0, OutOfDomain
 	}
-	t := p.el.conformalTan(math.Tan(lat))
-	r := math.Sqrt(t*t + cosL*cosL)
-	sinhEta := sinL / r
+	sinChi, cosChi := p.conformal.chi(lat)
+	x, y := cosChi*cosL, cosChi*sinL // with sinChi a point of the unit sphere
+	r := math.Sqrt(sinChi*sinChi + x*x)
+	sinhEta := y / r
 	eta := math.Asinh(sinhEta)
 	if !(math.Abs(eta) <= maxOffset) {
 		return 0, 0, OutOfDomain
 	}
 	// Twice the angles, from the angles' own functions.
-	sinXi, cosXi := t/r, cosL/r
+	sinXi, cosXi := sinChi/r, x/r
 	cosh2 := 1 + 2*sinhEta*sinhEta
 	sinh2 := 2 * sinhEta * math.Sqrt(1+sinhEta*sinhEta)
 	dXi, dEta := krueger(&p.alpha, 2*sinXi*cosXi, 1-2*sinXi*sinXi, sinh2, cosh2)
-	return p.fe + p.radius*(eta+dEta), p.fn + p.radius*(math.Atan2(t, cosL)+dXi), 0
+	return p.fe + p.radius*(eta+dEta), p.fn + p.radius*(math.Atan2(sinChi, x)+dXi), 0
 }
 
 func (p *transverseMercator) inverse(e, n float64) (float64, float64, Reason) {
@@ -78,9 +80,10 @@ func (p *transverseMercator) inverse(e, n float64) (float64, float64, Reason) {
 	ex := math.Exp(2 * eta)
 	dXi, dEta := krueger(&p.beta, sin2, cos2, (ex-1/ex)/2, (ex+1/ex)/2)
 	sinXi, cosXi := math.Sincos(xi - dXi)
-	sinhEta := math.Sinh(eta - dEta)
-	t := sinXi / math.Sqrt(sinhEta*sinhEta+cosXi*cosXi)
-	return wrap(p.lon0 + math.Atan2(sinhEta, cosXi)), math.Atan(p.el.latitudeTan(t)), 0
+	ex = math.Exp(eta - dEta)
+	sinhEta, coshEta := (ex-1/ex)/2, (ex+1/ex)/2
+	cosChi := math.Sqrt(sinhEta*sinhEta+cosXi*cosXi) / coshEta
+	return wrap(p.lon0 + math.Atan2(sinhEta, cosXi)), p.conformal.phi(sinXi/coshEta, cosChi), 0
 }
 
 // krueger sums c[j−1]·sin(2jζ) for j = 1…6 and ζ = ξ + iη by Clenshaw's
