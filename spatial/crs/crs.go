@@ -88,7 +88,7 @@ func (c *CRS) URI() string {
 	if c.authority == "OGC" {
 		version = "1.3"
 		if c.code == "CRS84h" {
-			version = "0" // OGC API – Features Part 1, 6.5
+			version = "0" // OGC API – Features Part 1
 		}
 	}
 	horizontal, vertical, compound := strings.Cut(c.code, "+")

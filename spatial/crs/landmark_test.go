@@ -54,7 +54,7 @@ func TestLandmarkVector(t *testing.T) {
 	}
 }
 
-// IOGP 373-7-2, 3.2.3: the worked example of oblique stereographic.
+// IOGP publication 373-7-2: the worked example of method 9809, oblique stereographic.
 func TestObliqueStereographicExample(t *testing.T) {
 	e, n, err := between(t, known(t, 4289).Defined(), known(t, 28992).Defined()).XY(53, 6)
 	if err != nil || math.Abs(e-196105.283) > 6e-4 || math.Abs(n-557057.739) > 6e-4 {

@@ -78,7 +78,7 @@ func TestURI(t *testing.T) {
 	for in, want := range map[string]string{
 		"EPSG:4326":       "http://www.opengis.net/def/crs/EPSG/0/4326",
 		"OGC:CRS84":       "http://www.opengis.net/def/crs/OGC/1.3/CRS84",
-		"OGC:CRS84h":      "http://www.opengis.net/def/crs/OGC/0/CRS84h", // OGC API – Features Part 1, 6.5
+		"OGC:CRS84h":      "http://www.opengis.net/def/crs/OGC/0/CRS84h", // OGC API – Features Part 1
 		"EPSG:31256+8881": "http://www.opengis.net/def/crs-compound?1=http://www.opengis.net/def/crs/EPSG/0/31256&2=http://www.opengis.net/def/crs/EPSG/0/8881",
 	} {
 		if c, err := Parse(in); err != nil || c.URI() != want {

@@ -42,7 +42,7 @@ func (p webMercator) inverse(e, n float64) (float64, float64, Reason) {
 }
 
 // obliqueStereographic is EPSG method 9809, the double stereographic
-// projection: ellipsoid to conformal sphere to plane (IOGP 373-7-2, 3.2.3).
+// projection: ellipsoid to conformal sphere to plane (IOGP publication 373-7-2).
 type obliqueStereographic struct {
 	conformal  conformal
 	lon0       float64
