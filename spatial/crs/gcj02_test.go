@@ -35,7 +35,7 @@ func TestGCJ02Landmark(t *testing.T) {
 	}
 }
 
-// Computed with eviltransform 0.1.1 from PyPI: wgs2gcj(lat, lon) and
+// Computed with the Python package eviltransform 0.1.1: wgs2gcj(lat, lon) and
 // gcj2wgs_exact(lat, lon), whose iteration stops at 1e-6 degrees. It takes
 // WGS 84's semi-major axis for the Krassovsky ellipsoid's, a difference of 1 cm.
 func TestGCJ02AgainstEviltransform(t *testing.T) {
