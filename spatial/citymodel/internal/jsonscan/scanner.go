@@ -68,6 +68,15 @@ func New(r io.Reader, o Options) *Scanner {
 	return s
 }
 
+// ResetBytes lets s, made by New, read b, whose first byte stands at line and
+// offset of its source. It copies nothing: b must stay as it is meanwhile.
+func (s *Scanner) ResetBytes(b []byte, line int, offset int64) {
+	s.r, s.err, s.eof = nil, nil, true
+	s.buf, s.pos, s.end = b, 0, len(b)
+	s.base, s.line = offset, line
+	s.stack, s.keep = s.stack[:0], false
+}
+
 // Offset is where the Scanner stands, in bytes.
 func (s *Scanner) Offset() int64 { return s.base + int64(s.pos) }
 
