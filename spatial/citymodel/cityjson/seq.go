@@ -146,10 +146,10 @@ func (q *SeqReader) one(yield func(*spatial.CityObject) bool) error {
 		return err
 	}
 	if f.typ != "CityJSONFeature" {
-		return fault(q.s, citymodel.WrongType, "the line's type is %.100q, expected \"CityJSONFeature\"", f.typ)
+		return &placed{code: citymodel.WrongType, line: q.line, offset: q.offset, text: fmt.Sprintf("the line's type is %.100q, expected \"CityJSONFeature\"", f.typ)}
 	}
 	if !f.objects.there {
-		return fault(q.s, citymodel.Missing, "no member CityObjects")
+		return &placed{code: citymodel.Missing, line: q.line, offset: q.offset, text: "no member CityObjects"}
 	}
 	if f.appearance {
 		q.d.tally.Appearances++
