@@ -1,6 +1,7 @@
 package citymodel
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -131,3 +132,21 @@ func (p Problem) String() string {
 	}
 	return b.String()
 }
+
+// Error is why a source cannot be read any further.
+type Error struct {
+	Code    Code
+	File    string
+	Line    int   // from 1
+	Offset  int64 // bytes
+	Message string
+	Err     error // the source's error, if reading it failed
+}
+
+// Error gives place and message.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d (byte %d): %s", e.File, e.Line, e.Offset, e.Message)
+}
+
+// Unwrap gives the source's error.
+func (e *Error) Unwrap() error { return e.Err }

@@ -5,6 +5,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -34,11 +35,11 @@ func (n *nest) reset() {
 // come; limit is what it was in the beginning.
 func (n *nest) read(s *jsonscan.Scanner, k int, budget *int, limit int) error {
 	if k > maxNest {
-		return fault(s, citymodel.WrongType, "more than %d arrays inside each other", maxNest)
+		return faults.At(s, citymodel.WrongType, "more than %d arrays inside each other", maxNest)
 	}
 	spend := func() error {
 		if *budget--; *budget < 0 {
-			return fault(s, citymodel.TooLarge, "more than %d points; raise Limits.ObjectPoints if the object is meant to be that large", limit)
+			return faults.At(s, citymodel.TooLarge, "more than %d points; raise Limits.ObjectPoints if the object is meant to be that large", limit)
 		}
 		return nil
 	}
@@ -48,7 +49,7 @@ func (n *nest) read(s *jsonscan.Scanner, k int, budget *int, limit int) error {
 	err := s.Array(func(int) error {
 		if c := s.Peek(); c == '[' {
 			if n.leaf != 0 && k >= n.leaf {
-				return fault(s, citymodel.WrongType, "an array beside vertex indices")
+				return faults.At(s, citymodel.WrongType, "an array beside vertex indices")
 			}
 			return n.read(s, k+1, budget, limit)
 		}
@@ -60,10 +61,10 @@ func (n *nest) read(s *jsonscan.Scanner, k int, budget *int, limit int) error {
 			n.leaf = k
 		}
 		if n.leaf != k {
-			return fault(s, citymodel.WrongType, "a vertex index at depth %d, others at depth %d", k, n.leaf)
+			return faults.At(s, citymodel.WrongType, "a vertex index at depth %d, others at depth %d", k, n.leaf)
 		}
 		if v < 0 || v > math.MaxInt32 {
-			return fault(s, citymodel.BadReference, "vertex index %d", v)
+			return faults.At(s, citymodel.BadReference, "vertex index %d", v)
 		}
 		if err := spend(); err != nil {
 			return err
@@ -100,7 +101,7 @@ func (n *nest) fits(s *jsonscan.Scanner, typ string, depth int) error {
 		}
 	}
 	if n.leaf != 0 && n.leaf != depth || deepest > depth {
-		return fault(s, citymodel.WrongType, "boundaries of a %s are arrays %d deep, these are %d", typ, depth, deepest)
+		return faults.At(s, citymodel.WrongType, "boundaries of a %s are arrays %d deep, these are %d", typ, depth, deepest)
 	}
 	return nil
 }
@@ -110,12 +111,12 @@ func (n *nest) geometry(s *jsonscan.Scanner, kind spatial.Kind, depth int, v *ve
 	g := spatial.Geometry{Kind: kind, HasZ: true, XYZ: make([]float64, 0, 3*len(n.ints))}
 	for _, i := range n.ints {
 		if int(i) >= v.n {
-			return g, fault(s, citymodel.BadReference, "vertex index %d, but there are %d vertices", i, v.n)
+			return g, faults.At(s, citymodel.BadReference, "vertex index %d, but there are %d vertices", i, v.n)
 		}
 		p := t.apply(v.at(int(i)))
 		for k := range 3 {
 			if math.IsInf(p[k], 0) || math.IsNaN(p[k]) {
-				return g, fault(s, citymodel.OutOfRange, "vertex %d is beyond the range of numbers after the transform", i)
+				return g, faults.At(s, citymodel.OutOfRange, "vertex %d is beyond the range of numbers after the transform", i)
 			}
 		}
 		g.XYZ = append(g.XYZ, p[0], p[1], p[2])

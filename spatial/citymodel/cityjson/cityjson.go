@@ -22,6 +22,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -41,7 +42,7 @@ type Reader struct {
 }
 
 // Open makes the first pass over size bytes of src. Its errors are of type
-// *Error.
+// *citymodel.Error.
 func Open(src io.ReaderAt, size int64, o citymodel.Options) (*Reader, error) {
 	r := &Reader{src: src, size: size, d: newDecoder(o)}
 	s := jsonscan.New(io.NewSectionReader(src, 0, size), r.d.scanOptions())
@@ -49,11 +50,11 @@ func Open(src io.ReaderAt, size int64, o citymodel.Options) (*Reader, error) {
 	if err == nil {
 		err = s.End()
 		if err != nil && s.Peek() == '{' {
-			err = fault(s, citymodel.Syntax, "a second JSON object follows: this is a CityJSON text sequence")
+			err = faults.At(s, citymodel.Syntax, "a second JSON object follows: this is a CityJSON text sequence")
 		}
 	}
 	if err == nil && !r.doc.objects.there {
-		err = fault(s, citymodel.Missing, "no member CityObjects")
+		err = faults.At(s, citymodel.Missing, "no member CityObjects")
 	}
 	if err == nil {
 		r.info, err = r.d.begin(s, &r.doc)
@@ -62,7 +63,7 @@ func Open(src io.ReaderAt, size int64, o citymodel.Options) (*Reader, error) {
 		err = r.readTemplates()
 	}
 	if err != nil {
-		return nil, final(r.d.opt.File, err)
+		return nil, faults.Final(r.d.opt.File, err)
 	}
 	return r, nil
 }
@@ -85,11 +86,11 @@ func (r *Reader) readTemplates() error {
 // begin checks what doc says of the whole source and takes it over.
 func (d *decoder) begin(s *jsonscan.Scanner, doc *document) (citymodel.Info, error) {
 	if doc.typ != "CityJSON" {
-		return citymodel.Info{}, fault(s, citymodel.WrongType, "the object's type is %.100q, expected \"CityJSON\"", doc.typ)
+		return citymodel.Info{}, faults.At(s, citymodel.WrongType, "the object's type is %.100q, expected \"CityJSON\"", doc.typ)
 	}
 	short, ok := supported(doc.version)
 	if !ok {
-		return citymodel.Info{}, fault(s, citymodel.WrongType, "CityJSON version %.100q; 1.0, 1.1 and 2.0 can be read", doc.version)
+		return citymodel.Info{}, faults.At(s, citymodel.WrongType, "CityJSON version %.100q; 1.0, 1.1 and 2.0 can be read", doc.version)
 	}
 	d.src = spatial.Source{File: d.opt.File, Line: 1}
 	if !doc.transform.there && short != "1.0" {
@@ -147,8 +148,8 @@ func (r *Reader) Objects() iter.Seq2[*spatial.CityObject, error] {
 		r.used = true
 		r.d.s = r.at(r.doc.objects)
 		err := r.d.objects(func(o *spatial.CityObject) bool { return yield(o, nil) })
-		if err != nil && !errors.Is(err, errStop) {
-			yield(nil, final(r.d.opt.File, err))
+		if err != nil && !errors.Is(err, faults.Stop) {
+			yield(nil, faults.Final(r.d.opt.File, err))
 		}
 	}
 }

@@ -312,14 +312,14 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 			c = struct{ text, want string }{`{` + header + `,"CityObjects":[],"vertices":[]}`, "expected an object, found an array"}
 		}
 		r := read(c.text, citymodel.Options{File: "f", Limits: citymodel.Limits{Vertices: 20}})
-		var e *Error
+		var e *citymodel.Error
 		if !errors.As(r.err, &e) || !strings.Contains(r.err.Error(), c.want) || !strings.HasPrefix(r.err.Error(), "f:") {
 			t.Errorf("%s: %v, want %q", name, r.err, c.want)
 		}
 	}
 	for text, want := range map[string]string{
 		"": "empty", "\n\n": "empty", "{}": `expected "CityJSON"`, `{"type":"CityJSONFeature"}`: `expected "CityJSON"`,
-		"{" + header + `,"x":"` + strings.Repeat("y", 2000) + `"}`: "a line of more than 1000 bytes",
+		"{" + header + `,"x":"` + strings.Repeat("y", 2000) + `"}`: "a record of more than 1000 bytes",
 	} {
 		if r := readSeq(text, citymodel.Options{Limits: citymodel.Limits{RecordBytes: 1000}}); r.err == nil || !strings.Contains(r.err.Error(), want) {
 			t.Errorf("sequence %.20q: %v, want %q", text, r.err, want)
@@ -378,7 +378,7 @@ func FuzzOpen(f *testing.F) {
 
 // check holds for whatever is read.
 func check(t *testing.T, b []byte, r result) {
-	var e *Error
+	var e *citymodel.Error
 	if r.err != nil && !errors.As(r.err, &e) {
 		t.Fatalf("%T: %v", r.err, r.err)
 	}

@@ -1,12 +1,12 @@
 package cityjson
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -59,23 +59,16 @@ func (d *decoder) intern(b []byte) string {
 // guard lets f take a value. A fault that does not spoil the rest is reported,
 // and the value left out.
 func (d *decoder) guard(field string, f func() error) error {
-	m := d.s.Mark()
-	err := f()
-	if err == nil || jsonscan.Fatal(err) || errors.Is(err, errStop) {
-		return err
-	}
-	code, line, offset, text := place(err)
-	d.report.Report(citymodel.Problem{Severity: citymodel.SeverityError, Code: code, Line: line, Offset: offset, Object: d.id, Field: field, Message: text + "; left out"})
-	return d.s.Recover(m)
+	return faults.Guard(d.s, &d.report, d.id, field, f)
 }
 
 // attribute takes a value and appends it.
 func (d *decoder) attribute(to spatial.Attributes, name []byte) (spatial.Attributes, error) {
 	if len(to) >= d.limits.Attributes {
-		return to, fault(d.s, citymodel.TooLarge, "more than %d attributes", d.limits.Attributes)
+		return to, faults.At(d.s, citymodel.TooLarge, "more than %d attributes", d.limits.Attributes)
 	}
 	if d.s.Offset()-d.src.Offset > int64(d.limits.RecordBytes) {
-		return to, fault(d.s, citymodel.TooLarge, "the object is longer than %d bytes", d.limits.RecordBytes)
+		return to, faults.At(d.s, citymodel.TooLarge, "the object is longer than %d bytes", d.limits.RecordBytes)
 	}
 	key := d.intern(name)
 	v, err := d.s.Value()
@@ -100,7 +93,7 @@ func (d *decoder) objects(yield func(*spatial.CityObject) bool) error {
 		}
 		d.tally.Objects++
 		if !yield(o) {
-			return errStop
+			return faults.Stop
 		}
 		return nil
 	})
@@ -153,7 +146,7 @@ func (d *decoder) object() (*spatial.CityObject, error) {
 func (d *decoder) ids() (ids []string, err error) {
 	err = d.s.Array(func(int) error {
 		if d.budget--; d.budget < 0 {
-			return fault(d.s, citymodel.TooLarge, "more than %d identifiers", d.limits.ObjectPoints)
+			return faults.At(d.s, citymodel.TooLarge, "more than %d identifiers", d.limits.ObjectPoints)
 		}
 		id, err := d.s.String()
 		if err == nil {

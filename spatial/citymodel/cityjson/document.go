@@ -6,6 +6,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -62,10 +63,10 @@ func (d *document) scan(s *jsonscan.Scanner, l citymodel.Limits) error {
 	err := s.Object(func(k []byte) error {
 		key := string(k)
 		if len(seen) > 1000 {
-			return fault(s, citymodel.TooLarge, "more than 1000 members")
+			return faults.At(s, citymodel.TooLarge, "more than 1000 members")
 		}
 		if seen[key] {
-			return fault(s, citymodel.Syntax, "member %.100q stands twice", key)
+			return faults.At(s, citymodel.Syntax, "member %.100q stands twice", key)
 		}
 		seen[key] = true
 		s.Peek()
@@ -129,7 +130,7 @@ func (t *transform) read(s *jsonscan.Scanner) error {
 		return err
 	})
 	if err == nil && !(scale && translate) {
-		err = fault(s, citymodel.Missing, "scale and translate are both needed")
+		err = faults.At(s, citymodel.Missing, "scale and translate are both needed")
 	}
 	t.there = err == nil
 	return err
@@ -171,14 +172,14 @@ func readExtent(s *jsonscan.Scanner) (*spatial.Box, error) {
 	n := 0
 	err := s.Array(func(i int) error {
 		if n++; n > len(v) {
-			return fault(s, citymodel.WrongType, "more than 6 numbers")
+			return faults.At(s, citymodel.WrongType, "more than 6 numbers")
 		}
 		var err error
 		v[i], err = s.Float()
 		return err
 	})
 	if err == nil && n != len(v) {
-		err = fault(s, citymodel.WrongType, "%d numbers, expected 6", n)
+		err = faults.At(s, citymodel.WrongType, "%d numbers, expected 6", n)
 	}
 	return &spatial.Box{Min: [3]float64(v[:3]), Max: [3]float64(v[3:])}, err
 }

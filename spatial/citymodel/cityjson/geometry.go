@@ -7,6 +7,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 )
 
 // instance is what a GeometryInstance has besides its reference point
@@ -21,7 +22,7 @@ type instance struct {
 func (d *decoder) geometry(o *spatial.CityObject, i int) error {
 	// Objects have a handful of geometries; a list of them is no place to spend memory.
 	if len(o.Geometries) > 1000 {
-		return fault(d.s, citymodel.TooLarge, "more than 1000 geometries")
+		return faults.At(d.s, citymodel.TooLarge, "more than 1000 geometries")
 	}
 	field := fmt.Sprintf("geometry[%d]", i)
 	dropped := true
@@ -88,15 +89,15 @@ func (d *decoder) readGeometry(field string) (spatial.Geometry, error) {
 	case err != nil:
 		return spatial.Geometry{}, err
 	case typ == "":
-		return spatial.Geometry{}, fault(s, citymodel.Missing, "no type")
+		return spatial.Geometry{}, faults.At(s, citymodel.Missing, "no type")
 	case !bounds:
-		return spatial.Geometry{}, fault(s, citymodel.Missing, "no boundaries")
+		return spatial.Geometry{}, faults.At(s, citymodel.Missing, "no boundaries")
 	case typ == "GeometryInstance":
 		return d.instance(&inst)
 	}
 	k, ok := kinds[typ]
 	if !ok {
-		return spatial.Geometry{}, fault(s, citymodel.UnknownType, "%.100q is no type of geometry", typ)
+		return spatial.Geometry{}, faults.At(s, citymodel.UnknownType, "%.100q is no type of geometry", typ)
 	}
 	if err := d.n.fits(s, typ, k.depth); err != nil {
 		return spatial.Geometry{}, err
@@ -108,10 +109,7 @@ func (d *decoder) readGeometry(field string) (spatial.Geometry, error) {
 	g.LoD = lod
 	if d.sem.there {
 		if err := d.sem.apply(s, &g); err != nil {
-			code, line, offset, text := place(err)
-			d.report.Report(citymodel.Problem{
-				Severity: citymodel.SeverityError, Code: code, Line: line, Offset: offset, Object: d.id, Field: field + ".semantics", Message: text + "; semantics left out",
-			})
+			d.report.Report(faults.Problem(err, d.id, field+".semantics", "semantics left out"))
 			g.Semantics, g.SemanticOf = nil, nil
 		}
 	}
@@ -143,14 +141,14 @@ func (m *instance) readMatrix(d *decoder) error {
 	n := 0
 	err := d.s.Array(func(i int) error {
 		if n++; n > len(m.matrix) {
-			return fault(d.s, citymodel.WrongType, "more than 16 numbers")
+			return faults.At(d.s, citymodel.WrongType, "more than 16 numbers")
 		}
 		var err error
 		m.matrix[i], err = d.s.Float()
 		return err
 	})
 	if err == nil && n != len(m.matrix) {
-		err = fault(d.s, citymodel.WrongType, "%d numbers, expected 16", n)
+		err = faults.At(d.s, citymodel.WrongType, "%d numbers, expected 16", n)
 	}
 	return err
 }
@@ -161,15 +159,15 @@ func (d *decoder) instance(m *instance) (spatial.Geometry, error) {
 	s := d.s
 	switch {
 	case !m.there[0] || !m.there[1]:
-		return spatial.Geometry{}, fault(s, citymodel.Missing, "a GeometryInstance needs template and transformationMatrix")
+		return spatial.Geometry{}, faults.At(s, citymodel.Missing, "a GeometryInstance needs template and transformationMatrix")
 	case m.template < 0 || m.template >= int64(len(d.templates)):
-		return spatial.Geometry{}, fault(s, citymodel.BadReference, "template %d, but there are %d templates", m.template, len(d.templates))
+		return spatial.Geometry{}, faults.At(s, citymodel.BadReference, "template %d, but there are %d templates", m.template, len(d.templates))
 	case len(d.n.ints) != 1 || d.n.leaf != 1 || int(d.n.ints[0]) >= d.verts.n:
-		return spatial.Geometry{}, fault(s, citymodel.BadReference, "boundaries of a GeometryInstance are the index of one of the %d vertices", d.verts.n)
+		return spatial.Geometry{}, faults.At(s, citymodel.BadReference, "boundaries of a GeometryInstance are the index of one of the %d vertices", d.verts.n)
 	}
 	g := d.templates[m.template]
 	if d.budget -= g.NumPoints(); d.budget < 0 {
-		return spatial.Geometry{}, fault(s, citymodel.TooLarge, "more than %d points", d.limits.ObjectPoints)
+		return spatial.Geometry{}, faults.At(s, citymodel.TooLarge, "more than %d points", d.limits.ObjectPoints)
 	}
 	at := d.transform.apply(d.verts.at(int(d.n.ints[0])))
 	from, x := g.XYZ, &m.matrix
@@ -179,7 +177,7 @@ func (d *decoder) instance(m *instance) (spatial.Geometry, error) {
 		for k := range 3 {
 			v := (x[4*k]*from[p]+x[4*k+1]*from[p+1]+x[4*k+2]*from[p+2]+x[4*k+3])/w + at[k]
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return spatial.Geometry{}, fault(s, citymodel.OutOfRange, "the transformationMatrix gives no finite coordinates")
+				return spatial.Geometry{}, faults.At(s, citymodel.OutOfRange, "the transformationMatrix gives no finite coordinates")
 			}
 			g.XYZ[p+k] = v
 		}
@@ -199,7 +197,7 @@ func (d *decoder) readTemplates(verts *vertices) error {
 		field := fmt.Sprintf("geometry-templates.templates[%d]", i)
 		d.templates = append(d.templates, spatial.Geometry{Kind: spatial.MultiPoint})
 		if d.budget--; d.budget < 0 {
-			return fault(d.s, citymodel.TooLarge, "more than %d points in templates", d.limits.Vertices)
+			return faults.At(d.s, citymodel.TooLarge, "more than %d points in templates", d.limits.Vertices)
 		}
 		return d.guard(field, func() error {
 			g, err := d.readGeometry(field)

@@ -3,6 +3,7 @@ package cityjson
 import (
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -29,7 +30,7 @@ func (m *semantics) read(d *decoder) error {
 		case "surfaces":
 			return s.Array(func(i int) error {
 				if i >= d.limits.Semantics {
-					return fault(s, citymodel.TooLarge, "more than %d semantic surfaces", d.limits.Semantics)
+					return faults.At(s, citymodel.TooLarge, "more than %d semantic surfaces", d.limits.Semantics)
 				}
 				return m.surface(d)
 			})
@@ -54,7 +55,7 @@ func (m *semantics) surface(d *decoder) error {
 		case "parent":
 			var n int64
 			if n, err = s.Int(); err == nil && (n < 0 || n >= int64(d.limits.Semantics)) {
-				err = fault(s, citymodel.BadReference, "parent %d", n)
+				err = faults.At(s, citymodel.BadReference, "parent %d", n)
 			}
 			sem.Parent = int32(n)
 		case "children":
@@ -70,7 +71,7 @@ func (m *semantics) surface(d *decoder) error {
 
 func (m *semantics) readValues(s *jsonscan.Scanner, limit, depth int) error {
 	if len(m.values) >= limit {
-		return fault(s, citymodel.TooLarge, "more than %d values", limit)
+		return faults.At(s, citymodel.TooLarge, "more than %d values", limit)
 	}
 	switch s.Peek() {
 	case 'n':
@@ -79,7 +80,7 @@ func (m *semantics) readValues(s *jsonscan.Scanner, limit, depth int) error {
 		return err
 	case '[':
 		if depth == 3 {
-			return fault(s, citymodel.WrongType, "more than 3 arrays inside each other")
+			return faults.At(s, citymodel.WrongType, "more than 3 arrays inside each other")
 		}
 		m.values = append(m.values, valueOpen)
 		err := s.Array(func(int) error { return m.readValues(s, limit, depth+1) })
@@ -88,7 +89,7 @@ func (m *semantics) readValues(s *jsonscan.Scanner, limit, depth int) error {
 	}
 	n, err := s.Int()
 	if err == nil && (n < 0 || n >= 1<<31-1) {
-		err = fault(s, citymodel.BadReference, "semantic surface %d", n)
+		err = faults.At(s, citymodel.BadReference, "semantic surface %d", n)
 	}
 	m.values = append(m.values, int32(n))
 	return err
@@ -98,7 +99,7 @@ func (m *semantics) readValues(s *jsonscan.Scanner, limit, depth int) error {
 func (m *semantics) apply(s *jsonscan.Scanner, g *spatial.Geometry) error {
 	for i, sem := range m.surfaces {
 		if int(sem.Parent) >= len(m.surfaces) || int(sem.Parent) == i {
-			return fault(s, citymodel.BadReference, "surface %d has parent %d of %d", i, sem.Parent, len(m.surfaces))
+			return faults.At(s, citymodel.BadReference, "surface %d has parent %d of %d", i, sem.Parent, len(m.surfaces))
 		}
 	}
 	var levels [][]int32 // the arrays around the one of the surfaces' values
@@ -142,12 +143,12 @@ func (w *walker) walk(level, from, to int) error {
 		return nil
 	}
 	if w.values[0] != valueOpen {
-		return fault(w.s, citymodel.WrongType, "semantics.values: expected arrays %d deep", len(w.levels)+1)
+		return faults.At(w.s, citymodel.WrongType, "semantics.values: expected arrays %d deep", len(w.levels)+1)
 	}
 	w.values = w.values[1:]
 	for i := from; i < to; i++ {
 		if len(w.values) == 0 || w.values[0] == valueClose {
-			return fault(w.s, citymodel.WrongType, "semantics.values has %d for %d surfaces or shells", i-from, to-from)
+			return faults.At(w.s, citymodel.WrongType, "semantics.values has %d for %d surfaces or shells", i-from, to-from)
 		}
 		if level < len(w.levels) {
 			if err := w.walk(level+1, start(w.levels[level], i), int(w.levels[level][i])); err != nil {
@@ -157,13 +158,13 @@ func (w *walker) walk(level, from, to int) error {
 		}
 		v := w.values[0]
 		if v == valueOpen || v >= w.surfaces {
-			return fault(w.s, citymodel.BadReference, "semantics.values: no semantic surface of the %d for surface %d", w.surfaces, i)
+			return faults.At(w.s, citymodel.BadReference, "semantics.values: no semantic surface of the %d for surface %d", w.surfaces, i)
 		}
 		w.of[i] = v
 		w.values = w.values[1:]
 	}
 	if len(w.values) == 0 || w.values[0] != valueClose {
-		return fault(w.s, citymodel.WrongType, "semantics.values has more than the %d surfaces or shells", to-from)
+		return faults.At(w.s, citymodel.WrongType, "semantics.values has more than the %d surfaces or shells", to-from)
 	}
 	w.values = w.values[1:]
 	return nil

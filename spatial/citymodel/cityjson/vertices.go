@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
@@ -81,7 +82,7 @@ func (v *vertices) read(s *jsonscan.Scanner, name string, l citymodel.Limits) er
 	v.reset()
 	return s.Array(func(i int) error {
 		if i >= l.Vertices {
-			return fault(s, citymodel.TooLarge, "%s: more than %d vertices; raise Limits.Vertices (12 to 24 bytes each) or split the file", name, l.Vertices)
+			return faults.At(s, citymodel.TooLarge, "%s: more than %d vertices; raise Limits.Vertices (12 to 24 bytes each) or split the file", name, l.Vertices)
 		}
 		p, err := point(s)
 		if err != nil {
@@ -97,7 +98,7 @@ func point(s *jsonscan.Scanner) (p [3]float64, err error) {
 	n := 0
 	err = s.Array(func(i int) error {
 		if i == 3 {
-			return fault(s, citymodel.WrongType, "more than 3 coordinates")
+			return faults.At(s, citymodel.WrongType, "more than 3 coordinates")
 		}
 		n++
 		var err error
@@ -105,7 +106,7 @@ func point(s *jsonscan.Scanner) (p [3]float64, err error) {
 		return err
 	})
 	if err == nil && n != 3 {
-		err = fault(s, citymodel.WrongType, "%d coordinates, expected 3", n)
+		err = faults.At(s, citymodel.WrongType, "%d coordinates, expected 3", n)
 	}
 	return p, err
 }
