@@ -148,7 +148,7 @@ func (r *Reader) Objects() iter.Seq2[*spatial.CityObject, error] {
 		r.used = true
 		r.d.s = r.at(r.doc.objects)
 		err := r.d.objects(func(o *spatial.CityObject) bool { return yield(o, nil) })
-		if err != nil && !errors.Is(err, faults.Stop) {
+		if err != nil && !errors.Is(err, faults.ErrStop) {
 			yield(nil, faults.Final(r.d.opt.File, err))
 		}
 	}

@@ -93,7 +93,7 @@ func (d *decoder) objects(yield func(*spatial.CityObject) bool) error {
 		}
 		d.tally.Objects++
 		if !yield(o) {
-			return faults.Stop
+			return faults.ErrStop
 		}
 		return nil
 	})

@@ -90,7 +90,7 @@ func (q *SeqReader) Objects() iter.Seq2[*spatial.CityObject, error] {
 				return
 			}
 			err = q.one(func(o *spatial.CityObject) bool { return yield(o, nil) })
-			if errors.Is(err, faults.Stop) {
+			if errors.Is(err, faults.ErrStop) {
 				return
 			}
 			if err != nil {

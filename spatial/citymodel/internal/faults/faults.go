@@ -11,8 +11,8 @@ import (
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
-// Stop ends a walk through objects because the caller wants no more.
-var Stop = errors.New("stop")
+// ErrStop ends a walk through objects because the caller wants no more.
+var ErrStop = errors.New("stop")
 
 // Placed is a fault in well-formed JSON, at a place.
 type Placed struct {
@@ -86,7 +86,7 @@ func Problem(err error, object, field, consequence string) citymodel.Problem {
 func Guard(s *jsonscan.Scanner, r *citymodel.Reporter, object, field string, f func() error) error {
 	m := s.Mark()
 	err := f()
-	if err == nil || jsonscan.Fatal(err) || errors.Is(err, Stop) {
+	if err == nil || jsonscan.Fatal(err) || errors.Is(err, ErrStop) {
 		return err
 	}
 	r.Report(Problem(err, object, field, "left out"))
