@@ -1,6 +1,9 @@
 package spatial
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Box is a box along the axes, in the coordinates of its CRS. The zero Box is
 // the point 0, 0, 0; EmptyBox holds nothing.
@@ -203,50 +206,70 @@ func (g *Geometry) closed(from, to int) bool {
 	if from == to {
 		return false
 	}
-	for _, n := range g.edges(from, to) {
-		if n[0] != n[1] {
-			return false
-		}
-	}
-	return true
+	ok := true
+	g.edges(from, to, func(there, back int) { ok = ok && there == back })
+	return ok
 }
 
-// An edge runs between two points; the lesser one comes first.
-type edge struct{ a, b [3]float64 }
+// An edge runs between two points; the lesser one comes first. back is 1 where
+// its ring runs from b to a.
+type edge struct {
+	a, b [3]float64
+	back int
+}
 
-// edges counts how often each edge of the surfaces [from, to) is run through
-// from its lesser point to the greater and back.
-func (g *Geometry) edges(from, to int) map[edge][2]int32 {
-	m := map[edge][2]int32{}
-	for s := from; s < to; s++ {
-		first, last := g.SurfaceRings(s)
-		for r := first; r < last; r++ {
-			ring := g.Ring(r)
-			for p, n := 0, len(ring); p+2 < n; p += 3 {
-				q := (p + 3) % n
-				a, b := [3]float64(ring[p:p+3]), [3]float64(ring[q:q+3])
-				back := 0
-				if less(b, a) {
-					a, b, back = b, a, 1
-				} else if a == b {
-					continue
-				}
-				c := m[edge{a, b}]
-				c[back]++
-				m[edge{a, b}] = c
+// edges tells for each edge of the surfaces [from, to) how often it is run
+// through from its lesser point to the greater, and back.
+func (g *Geometry) edges(from, to int, each func(there, back int)) {
+	if from == to {
+		return
+	}
+	first, _ := g.SurfaceRings(from)
+	_, last := g.SurfaceRings(to - 1)
+	points := 0
+	for r := first; r < last; r++ {
+		points += len(g.Ring(r)) / 3
+	}
+	edges := make([]edge, 0, points)
+	for r := first; r < last; r++ {
+		ring := g.Ring(r)
+		for p, n := 0, len(ring); p+2 < n; p += 3 {
+			q := (p + 3) % n
+			e := edge{a: [3]float64(ring[p : p+3]), b: [3]float64(ring[q : q+3])}
+			switch c := compare(&e.a, &e.b); {
+			case c > 0:
+				e.a, e.b, e.back = e.b, e.a, 1
+			case c == 0:
+				continue
 			}
+			edges = append(edges, e)
 		}
 	}
-	return m
+	slices.SortFunc(edges, func(x, y edge) int {
+		if c := compare(&x.a, &y.a); c != 0 {
+			return c
+		}
+		return compare(&x.b, &y.b)
+	})
+	for i := 0; i < len(edges); {
+		e, n := &edges[i], [2]int{}
+		for ; i < len(edges) && edges[i].a == e.a && edges[i].b == e.b; i++ {
+			n[edges[i].back]++
+		}
+		each(n[0], n[1])
+	}
 }
 
-func less(a, b [3]float64) bool {
+func compare(a, b *[3]float64) int {
 	for i := range 3 {
-		if a[i] != b[i] {
-			return a[i] < b[i]
+		switch {
+		case a[i] < b[i]:
+			return -1
+		case a[i] > b[i]:
+			return 1
 		}
 	}
-	return false
+	return 0
 }
 
 // EdgeFaults counts what is wrong with the edges of shell i (ISO 19107: a
@@ -255,15 +278,15 @@ func less(a, b [3]float64) bool {
 // surfaces run through in the same direction.
 func (g *Geometry) EdgeFaults(i int) (open, nonManifold, sameDirection int) {
 	from, to := g.ShellSurfaces(i)
-	for _, n := range g.edges(from, to) {
+	g.edges(from, to, func(there, back int) {
 		switch {
-		case n[0]+n[1] == 1:
+		case there+back == 1:
 			open++
-		case n[0]+n[1] > 2:
+		case there+back > 2:
 			nonManifold++
-		case n[0] != n[1]:
+		case there != back:
 			sameDirection++
 		}
-	}
+	})
 	return open, nonManifold, sameDirection
 }

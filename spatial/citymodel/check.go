@@ -47,27 +47,43 @@ type checker struct {
 	flat   [][2]float64 // a ring in its plane
 }
 
-func (c *checker) fault(code Code, where, format string, args ...any) {
+// part names a part of a geometry: part i, and in it ring r, if r is not -1.
+type part struct {
+	name string
+	i, r int
+}
+
+func (p part) String() string {
+	switch {
+	case p.name == "":
+		return ""
+	case p.r < 0:
+		return fmt.Sprintf(".%s[%d]", p.name, p.i)
+	}
+	return fmt.Sprintf(".%s[%d].ring[%d]", p.name, p.i, p.r)
+}
+
+func (c *checker) fault(code Code, where part, format string, args ...any) {
 	severity := SeverityError
 	if code == ConsecutivePoints || code == NotChecked || code == EmptyGeometry {
 		severity = SeverityWarning
 	}
 	c.report(Problem{
 		Severity: severity, Code: code, Line: c.o.Source.Line, Offset: c.o.Source.Offset, Object: c.o.ID,
-		Field: fmt.Sprintf("geometry[%d]%s", c.index, where), Message: fmt.Sprintf(format, args...),
+		Field: fmt.Sprintf("geometry[%d]%v", c.index, where), Message: fmt.Sprintf(format, args...),
 	})
 }
 
 func (c *checker) run() {
 	g := c.g
 	if len(g.XYZ) == 0 {
-		c.fault(EmptyGeometry, "", "a %v without points", g.Kind)
+		c.fault(EmptyGeometry, part{}, "a %v without points", g.Kind)
 		return
 	}
 	if g.Kind == spatial.MultiLine {
 		for i := range g.Rings {
 			if n := len(g.Ring(i)) / 3; n < 2 {
-				c.fault(TooFewPoints, fmt.Sprintf(".line[%d]", i), "%d points; a line has 2 or more", n)
+				c.fault(TooFewPoints, part{"line", i, -1}, "%d points; a line has 2 or more", n)
 			}
 		}
 		return
@@ -86,12 +102,12 @@ func (c *checker) run() {
 func (c *checker) surface(s int) {
 	from, to := c.g.SurfaceRings(s)
 	if from == to {
-		c.fault(EmptyGeometry, fmt.Sprintf(".surface[%d]", s), "a surface without rings")
+		c.fault(EmptyGeometry, part{"surface", s, -1}, "a surface without rings")
 		return
 	}
 	outer := spatial.RingNormal(c.g.Ring(from))
 	for r := from; r < to; r++ {
-		where := fmt.Sprintf(".surface[%d].ring[%d]", s, r-from)
+		where := part{"surface", s, r - from}
 		if !c.ring(c.g.Ring(r), where) {
 			continue
 		}
@@ -108,7 +124,7 @@ func (c *checker) surface(s int) {
 }
 
 // ring checks one ring and reports whether it is one.
-func (c *checker) ring(ring []float64, where string) bool {
+func (c *checker) ring(ring []float64, where part) bool {
 	n := len(ring) / 3
 	distinct := n
 	for i := range n {
@@ -156,12 +172,12 @@ func (c *checker) planar(s, from, to int, normal [3]float64) {
 		}
 	}
 	if worst > c.opt.PlanarMetres {
-		c.fault(NonPlanar, fmt.Sprintf(".surface[%d]", s), "point %d lies %.3f m from the surface's plane; %.3f m are allowed", at, worst, c.opt.PlanarMetres)
+		c.fault(NonPlanar, part{"surface", s, -1}, "point %d lies %.3f m from the surface's plane; %.3f m are allowed", at, worst, c.opt.PlanarMetres)
 	}
 }
 
 func (c *checker) shell(i int, cavity bool) {
-	where := fmt.Sprintf(".shell[%d]", i)
+	where := part{"shell", i, -1}
 	from, to := c.g.ShellSurfaces(i)
 	if to-from < 4 {
 		c.fault(TooFewPolygons, where, "%d surfaces; a shell has 4 or more", to-from)

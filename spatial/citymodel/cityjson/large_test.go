@@ -57,9 +57,9 @@ func large(objects, vertices int64) virtual {
 }
 
 // A file is read in the memory of its vertices and of one object, whatever its
-// size. CITYHUB_TEST_LARGE_MB sets another size than 64 MB, e.g. 2048.
+// size. CITYHUB_TEST_LARGE_MB sets another size than 16 MB, e.g. 2048.
 func TestMemoryDoesNotGrowWithTheFile(t *testing.T) {
-	mb := int64(64)
+	mb := int64(16)
 	if s := os.Getenv("CITYHUB_TEST_LARGE_MB"); s != "" {
 		var err error
 		if mb, err = strconv.ParseInt(s, 10, 64); err != nil {
