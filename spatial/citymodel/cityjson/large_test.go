@@ -1,7 +1,6 @@
 package cityjson
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"runtime"
