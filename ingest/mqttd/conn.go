@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"sync"
@@ -105,20 +106,19 @@ func (c *conn) run(ctx context.Context) {
 // report logs why the connection ended, as loud as the reason deserves.
 func (c *conn) report() {
 	c.s.m.closed.Add(1)
-	log := c.s.o.Logger.With("remote", c.nc.RemoteAddr().String(), "client", c.clientID)
+	level, msg := slog.LevelDebug, "connection closed"
 	var p protocolError
 	switch err := c.ended; {
 	case errors.As(err, &p), errors.Is(err, errOversize):
 		c.s.m.protocolErrors.Add(1)
-		log.Warn("connection closed: the client broke the protocol", "reason", err.Error())
+		level, msg = slog.LevelWarn, "connection closed: the client broke the protocol"
 	case errors.Is(err, errSilent), errors.Is(err, errConnectLate), errors.Is(err, errSlowPacket), errors.Is(err, errDeafClient):
 		c.s.m.timeouts.Add(1)
-		log.Warn("connection closed: the client was too slow or silent", "reason", err.Error())
+		level, msg = slog.LevelWarn, "connection closed: the client was too slow or silent"
 	case errors.Is(err, errNotAccepted), errors.Is(err, errTakenOver), errors.Is(err, errNotAvailable):
-		log.Warn("connection closed", "reason", err.Error())
-	default:
-		log.Debug("connection closed", "reason", err.Error())
+		level = slog.LevelWarn
 	}
+	c.s.lines.write(level, msg, "remote", c.nc.RemoteAddr().String(), "client", c.clientID, "reason", c.ended.Error())
 }
 
 // serve reads and handles packets.
@@ -310,7 +310,7 @@ func (c *conn) publish(ctx context.Context, first byte, packet []byte, nowNs int
 		}
 	}
 	if err := c.session.Publish(ctx, p.topic, p.payload, c.lastNs); err != nil {
-		c.s.o.Logger.Error("a message could not be taken; its client will send it again", "client", c.clientID, "topic", string(p.topic), "error", err)
+		c.s.lines.write(slog.LevelError, "a message could not be taken; its client will send it again", "client", c.clientID, "topic", string(p.topic), "error", err)
 		return errNotAvailable
 	}
 	return c.taken(ctx, p.qos, p.id)
@@ -444,7 +444,7 @@ func (c *conn) control(ctx context.Context, first byte, packet []byte) error {
 			answer = append(answer, 0x80)
 		}
 		c.s.m.subscribesRefused.Add(1)
-		c.s.o.Logger.Info("subscription refused: this endpoint takes readings in; read them at /stream and /sta/v1.1", "client", c.clientID, "filters", filters[:min(len(filters), 5)])
+		c.s.lines.write(slog.LevelInfo, "subscription refused: this endpoint takes readings in; read them at /stream and /sta/v1.1", "client", c.clientID, "filters", filters[:min(len(filters), 5)])
 		c.send(answer...)
 	case typeUnsubscribe:
 		id, _, err := parseFilters(first, packet, false)

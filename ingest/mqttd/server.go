@@ -83,8 +83,9 @@ func (o *Options) defaults() {
 
 // Server accepts connections of terminals.
 type Server struct {
-	o Options
-	m metrics
+	o     Options
+	m     metrics
+	lines lines // about clients
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -97,6 +98,7 @@ type Server struct {
 func New(o Options) *Server {
 	o.defaults()
 	s := &Server{o: o, conns: map[*conn]struct{}{}, clients: map[string]*conn{}}
+	s.lines.log, s.lines.clock = o.Logger, o.Clock
 	s.m.register(o.Metrics, s)
 	return s
 }
@@ -141,8 +143,15 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 }
 
+// sendBuffer is what the kernel may hold for a client that does not read, in
+// bytes: 16,384 PUBACKs. Left to itself it takes megabytes before it tells.
+const sendBuffer = 64 << 10
+
 // accept starts the goroutine of a connection.
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
+	if b, ok := nc.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = b.SetWriteBuffer(sendBuffer) // a hint to the kernel
+	}
 	c := &conn{s: s, nc: nc, number: s.nextID.Add(1)}
 	s.mu.Lock()
 	full := len(s.conns) >= s.o.MaxConnections
@@ -161,7 +170,7 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	_ = nc.Close()
 	if full {
 		s.m.refused.Add(1)
-		s.o.Logger.Warn("connection refused: as many as allowed are open", "remote", nc.RemoteAddr().String(), "limit", s.o.MaxConnections)
+		s.lines.write(slog.LevelWarn, "connection refused: as many as allowed are open", "remote", nc.RemoteAddr().String(), "limit", s.o.MaxConnections)
 	}
 }
 
