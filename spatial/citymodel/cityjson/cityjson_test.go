@@ -395,3 +395,30 @@ func check(t *testing.T, b []byte, r result) {
 		}
 	}
 }
+
+// Whatever is missing at the end, the rest is an error and not a smaller city.
+func TestTruncatedAnywhere(t *testing.T) {
+	text := file(`"a":{"type":"Building","attributes":{"n":[1,"x\u00e9"]},"geometry":[{"type":"Solid","lod":"2","boundaries":[[` + cube + `]]}]}`)
+	for n := range len(text) {
+		if r := read(text[:n], citymodel.Options{}); r.err == nil {
+			t.Fatalf("%d of %d bytes are read as a whole", n, len(text))
+		}
+	}
+}
+
+func TestLimitsOfOneObject(t *testing.T) {
+	many := strings.Repeat(`"x":1,`, 50) + `"y":2`
+	for object, want := range map[string]string{
+		`{"type":"Road","attributes":{` + many + `}}`:                                  "more than 20 attributes",
+		`{"type":"Road",` + strings.ReplaceAll(many, "x", "+x") + `}`:                  "more than 20 attributes",
+		`{"type":"Road","children":[` + strings.Repeat(`"b",`, 50) + `"b"]}`:           "more than 40 identifiers",
+		`{"type":"Road","parents":["` + strings.Repeat("x", 3000) + `","b"]}`:          "longer than 2000 bytes",
+		`{"type":"Road","attributes":{"a":"` + strings.Repeat("x", 3000) + `","b":1}}`: "longer than 2000 bytes",
+		`{"type":"Road","geometry":[{"type":"MultiPoint","boundaries":[0],"semantics":{"values":[0],"surfaces":[` + strings.Repeat(`{"type":"Door"},`, 10) + `{"type":"Door"}]}}]}`: "more than 5 semantic surfaces",
+	} {
+		r := read(file(`"bad":`+object+`,"good":{"type":"Road"}`), citymodel.Options{Limits: citymodel.Limits{Attributes: 20, ObjectPoints: 40, RecordBytes: 2000, Semantics: 5}})
+		if r.err != nil || len(r.problems) == 0 || r.problems[0].Code != citymodel.TooLarge || !strings.Contains(r.problems[0].Message, want) || r.objects[len(r.objects)-1].ID != "good" {
+			t.Errorf("%.60s: %v, %v; want %q", object, r.err, r.problems, want)
+		}
+	}
+}
