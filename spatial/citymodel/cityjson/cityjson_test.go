@@ -188,6 +188,30 @@ func TestVersion10(t *testing.T) {
 	}
 }
 
+func TestHeaderProblems(t *testing.T) {
+	good := file(`"a":{"type":"Road"}`)
+	for name, c := range map[string]struct {
+		old, new string
+		over     spatial.CRS
+		want     []citymodel.Code
+		crs      spatial.CRS
+	}{
+		"degrees":      {"/7415", "/4979", spatial.CRS{}, []citymodel.Code{citymodel.AxisOrder}, spatial.EPSG(4979)},
+		"no CRS":       {"referenceSystem", "reference", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"null CRS":     {`"https://www.opengis.net/def/crs/EPSG/0/7415"`, "null", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"strange CRS":  {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"overridden":   {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.EPSG(4549), nil, spatial.EPSG(4549)},
+		"no transform": {`"transform"`, `"+transform"`, spatial.CRS{}, []citymodel.Code{citymodel.Missing}, spatial.EPSG(7415)},
+		"strange":      {`"transform"`, `"x":1,"+y":2,"transform"`, spatial.CRS{}, []citymodel.Code{citymodel.UnknownType}, spatial.EPSG(7415)},
+		"extent":       {`"metadata":{`, `"metadata":{"geographicalExtent":[1,2],"title":7,`, spatial.CRS{}, nil, spatial.EPSG(7415)},
+	} {
+		r := read(strings.Replace(good, c.old, c.new, 1), citymodel.Options{CRS: c.over})
+		if r.err != nil || !slices.Equal(r.codes(), c.want) || r.info.CRS != c.crs || len(r.objects) != 1 || r.objects[0].CRS != c.crs || r.info.Extent != nil {
+			t.Errorf("%s: %v, %v, %+v; want %v, %v", name, r.err, r.problems, r.info, c.want, c.crs)
+		}
+	}
+}
+
 func TestVertexTableWidens(t *testing.T) {
 	var v vertices
 	want := func(i int) [3]float64 { return [3]float64{float64(i), float64(-i), math.MaxInt32} }
