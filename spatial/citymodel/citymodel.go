@@ -72,8 +72,8 @@ type Limits struct {
 	RecordBytes  int // of one line of a sequence, or of one object in it; default 256 MiB
 	ValueBytes   int // of one string or nested attribute; default 16 MiB
 	Depth        int // of arrays and objects inside each other; default 128
-	Attributes   int // of one object; default 100 000
-	Semantics    int // semantic surfaces of one geometry; default 1 million
+	Attributes   int // of one object and its semantic surfaces; default 1 million
+	Semantics    int // semantic surfaces of one object; default 1 million
 }
 
 // WithDefaults fills in the defaults.
@@ -83,7 +83,7 @@ func (l Limits) WithDefaults() Limits {
 		n int
 	}{
 		{&l.Vertices, 64_000_000}, {&l.ObjectPoints, 4_000_000}, {&l.RecordBytes, 256 << 20}, {&l.ValueBytes, 16 << 20},
-		{&l.Depth, 128}, {&l.Attributes, 100_000}, {&l.Semantics, 1_000_000},
+		{&l.Depth, 128}, {&l.Attributes, 1_000_000}, {&l.Semantics, 1_000_000},
 	} {
 		if *d.p <= 0 {
 			*d.p = d.n

@@ -58,6 +58,7 @@ const (
 	TooLarge     Code = "too-large"      // beyond Limits
 	UnknownType  Code = "unknown-type"
 	UnknownCRS   Code = "unknown-crs"
+	AxisOrder    Code = "axis-order"  // which coordinate comes first had to be assumed
 	NoClass      Code = "no-class"    // none of the five element classes
 	NoID         Code = "no-id"       // an identifier was made up
 	Deprecated   Code = "deprecated"  // allowed once

@@ -102,6 +102,9 @@ func (d *decoder) begin(s *jsonscan.Scanner, doc *document) (citymodel.Info, err
 	if !d.crs.Known() {
 		d.readCRS(doc)
 	}
+	if d.crs.Degrees() {
+		d.problem(citymodel.SeverityWarning, citymodel.AxisOrder, "metadata.referenceSystem", "%v has degrees; the first coordinate is taken as the longitude, and neither planarity nor volume is checked", d.crs)
+	}
 	for _, m := range doc.other {
 		if m[:min(1, len(m))] != "+" {
 			d.problem(citymodel.SeverityWarning, citymodel.UnknownType, fmt.Sprintf("%.100s", m), "no member of CityJSON; left out")

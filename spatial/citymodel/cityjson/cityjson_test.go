@@ -188,6 +188,30 @@ func TestVersion10(t *testing.T) {
 	}
 }
 
+func TestHeaderProblems(t *testing.T) {
+	good := file(`"a":{"type":"Road"}`)
+	for name, c := range map[string]struct {
+		old, new string
+		over     spatial.CRS
+		want     []citymodel.Code
+		crs      spatial.CRS
+	}{
+		"degrees":      {"/7415", "/4979", spatial.CRS{}, []citymodel.Code{citymodel.AxisOrder}, spatial.EPSG(4979)},
+		"no CRS":       {"referenceSystem", "reference", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"null CRS":     {`"https://www.opengis.net/def/crs/EPSG/0/7415"`, "null", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"strange CRS":  {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
+		"overridden":   {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.EPSG(4549), nil, spatial.EPSG(4549)},
+		"no transform": {`"transform"`, `"+transform"`, spatial.CRS{}, []citymodel.Code{citymodel.Missing}, spatial.EPSG(7415)},
+		"strange":      {`"transform"`, `"x":1,"+y":2,"transform"`, spatial.CRS{}, []citymodel.Code{citymodel.UnknownType}, spatial.EPSG(7415)},
+		"extent":       {`"metadata":{`, `"metadata":{"geographicalExtent":[1,2],"title":7,`, spatial.CRS{}, nil, spatial.EPSG(7415)},
+	} {
+		r := read(strings.Replace(good, c.old, c.new, 1), citymodel.Options{CRS: c.over})
+		if r.err != nil || !slices.Equal(r.codes(), c.want) || r.info.CRS != c.crs || len(r.objects) != 1 || r.objects[0].CRS != c.crs || r.info.Extent != nil {
+			t.Errorf("%s: %v, %v, %+v; want %v, %v", name, r.err, r.problems, r.info, c.want, c.crs)
+		}
+	}
+}
+
 func TestVertexTableWidens(t *testing.T) {
 	var v vertices
 	want := func(i int) [3]float64 { return [3]float64{float64(i), float64(-i), math.MaxInt32} }
@@ -392,6 +416,33 @@ func check(t *testing.T, b []byte, r result) {
 	for _, p := range r.problems {
 		if p.Line < 1 || p.Offset < 0 || p.Offset > int64(len(b)) || p.Message == "" {
 			t.Fatalf("problem %+v of %d bytes", p, len(b))
+		}
+	}
+}
+
+// Whatever is missing at the end, the rest is an error and not a smaller city.
+func TestTruncatedAnywhere(t *testing.T) {
+	text := file(`"a":{"type":"Building","attributes":{"n":[1,"x\u00e9"]},"geometry":[{"type":"Solid","lod":"2","boundaries":[[` + cube + `]]}]}`)
+	for n := range len(text) {
+		if r := read(text[:n], citymodel.Options{}); r.err == nil {
+			t.Fatalf("%d of %d bytes are read as a whole", n, len(text))
+		}
+	}
+}
+
+func TestLimitsOfOneObject(t *testing.T) {
+	many := strings.Repeat(`"x":1,`, 50) + `"y":2`
+	for object, want := range map[string]string{
+		`{"type":"Road","attributes":{` + many + `}}`:                                  "more than 20 attributes",
+		`{"type":"Road",` + strings.ReplaceAll(many, "x", "+x") + `}`:                  "more than 20 attributes",
+		`{"type":"Road","children":[` + strings.Repeat(`"b",`, 50) + `"b"]}`:           "more than 40 identifiers",
+		`{"type":"Road","parents":["` + strings.Repeat("x", 3000) + `","b"]}`:          "longer than 2000 bytes",
+		`{"type":"Road","attributes":{"a":"` + strings.Repeat("x", 3000) + `","b":1}}`: "longer than 2000 bytes",
+		`{"type":"Road","geometry":[{"type":"MultiPoint","boundaries":[0],"semantics":{"values":[0],"surfaces":[` + strings.Repeat(`{"type":"Door"},`, 10) + `{"type":"Door"}]}}]}`: "more than 5 semantic surfaces",
+	} {
+		r := read(file(`"bad":`+object+`,"good":{"type":"Road"}`), citymodel.Options{Limits: citymodel.Limits{Attributes: 20, ObjectPoints: 40, RecordBytes: 2000, Semantics: 5}})
+		if r.err != nil || len(r.problems) == 0 || r.problems[0].Code != citymodel.TooLarge || !strings.Contains(r.problems[0].Message, want) || r.objects[len(r.objects)-1].ID != "good" {
+			t.Errorf("%.60s: %v, %v; want %q", object, r.err, r.problems, want)
 		}
 	}
 }

@@ -24,7 +24,9 @@ type decoder struct {
 
 	id      string         // of the object in work
 	src     spatial.Source // and where it begins
-	budget  int            // numbers and arrays that its geometries may still have
+	budget  int            // numbers, arrays and ids that it may still have
+	attrs   int            // attributes it has
+	surfs   int            // semantic surfaces it has
 	n       nest
 	sem     semantics
 	names   map[string]string
@@ -50,7 +52,7 @@ func (d *decoder) intern(b []byte) string {
 		return s
 	}
 	s := string(b)
-	if len(d.names) < 10_000 && len(s) <= 100 {
+	if len(d.names) < 10_000 && len(s) <= maxName {
 		d.names[s] = s
 	}
 	return s
@@ -64,11 +66,11 @@ func (d *decoder) guard(field string, f func() error) error {
 
 // attribute takes a value and appends it.
 func (d *decoder) attribute(to spatial.Attributes, name []byte) (spatial.Attributes, error) {
-	if len(to) >= d.limits.Attributes {
+	if d.attrs++; d.attrs > d.limits.Attributes {
 		return to, faults.At(d.s, citymodel.TooLarge, "more than %d attributes", d.limits.Attributes)
 	}
-	if d.s.Offset()-d.src.Offset > int64(d.limits.RecordBytes) {
-		return to, faults.At(d.s, citymodel.TooLarge, "the object is longer than %d bytes", d.limits.RecordBytes)
+	if err := d.length(); err != nil {
+		return to, err
 	}
 	key := d.intern(name)
 	v, err := d.s.Value()
@@ -76,6 +78,14 @@ func (d *decoder) attribute(to spatial.Attributes, name []byte) (spatial.Attribu
 		return to, err
 	}
 	return append(to, spatial.Attribute{Name: key, Value: v}), nil
+}
+
+// length bounds the text of an object, and so what is kept of it.
+func (d *decoder) length() error {
+	if d.s.Offset()-d.src.Offset > int64(d.limits.RecordBytes) {
+		return faults.At(d.s, citymodel.TooLarge, "the object is longer than %d bytes", d.limits.RecordBytes)
+	}
+	return nil
 }
 
 // objects walks through CityObjects and hands each to yield.
@@ -102,7 +112,7 @@ func (d *decoder) objects(yield func(*spatial.CityObject) bool) error {
 // object takes one CityObject; nil and no error means that it was reported.
 func (d *decoder) object() (*spatial.CityObject, error) {
 	o := &spatial.CityObject{ID: d.id, CRS: d.crs, Level: d.opt.Level, Source: d.src}
-	d.budget = d.limits.ObjectPoints
+	d.budget, d.attrs, d.surfs = d.limits.ObjectPoints, 0, 0
 	s := d.s
 	err := s.Object(func(k []byte) error {
 		switch key := d.intern(k); key {
@@ -148,6 +158,9 @@ func (d *decoder) ids() (ids []string, err error) {
 		if d.budget--; d.budget < 0 {
 			return faults.At(d.s, citymodel.TooLarge, "more than %d identifiers", d.limits.ObjectPoints)
 		}
+		if err := d.length(); err != nil {
+			return err
+		}
 		id, err := d.s.String()
 		if err == nil {
 			ids = append(ids, id)
@@ -172,7 +185,9 @@ func (d *decoder) finish(o *spatial.CityObject) {
 	case o.Type == "":
 		d.problem(citymodel.SeverityError, citymodel.Missing, "type", "the object has no type")
 	case !known && !d.unknown[o.Type] && len(d.unknown) < 1000:
-		d.unknown[o.Type] = true
+		if len(o.Type) <= maxName {
+			d.unknown[o.Type] = true
+		}
 		what := "is no type of CityJSON"
 		if strings.HasPrefix(o.Type, "+") {
 			what = "is a type of an extension"

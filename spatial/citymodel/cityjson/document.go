@@ -10,6 +10,9 @@ import (
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
+// maxName is the longest name that is remembered beyond its object.
+const maxName = 100
+
 // mark is where a member's value begins.
 type mark struct {
 	line   int
@@ -56,19 +59,24 @@ func (d *document) reset() {
 	*d = document{verts: v, templateVert: t, transform: identity, extensions: d.extensions[:0]}
 }
 
+// members are those that may stand once: their values are taken.
+var members = map[string]bool{
+	"type": true, "version": true, "id": true, "transform": true, "metadata": true, "vertices": true, "CityObjects": true,
+	"appearance": true, "extensions": true, "geometry-templates": true,
+}
+
 // scan is the first pass.
 func (d *document) scan(s *jsonscan.Scanner, l citymodel.Limits) error {
 	d.reset()
 	seen := map[string]bool{}
 	err := s.Object(func(k []byte) error {
 		key := string(k)
-		if len(seen) > 1000 {
-			return faults.At(s, citymodel.TooLarge, "more than 1000 members")
+		if members[key] {
+			if seen[key] {
+				return faults.At(s, citymodel.Syntax, "member %q stands twice", key)
+			}
+			seen[key] = true
 		}
-		if seen[key] {
-			return faults.At(s, citymodel.Syntax, "member %.100q stands twice", key)
-		}
-		seen[key] = true
 		s.Peek()
 		here := mark{line: s.Line(), offset: s.Offset(), there: true}
 		var err error
@@ -92,7 +100,7 @@ func (d *document) scan(s *jsonscan.Scanner, l citymodel.Limits) error {
 			return d.readAppearance(s)
 		case "extensions":
 			return s.Object(func(name []byte) error {
-				if len(d.extensions) < 1000 {
+				if len(d.extensions) < 1000 && len(name) <= maxName {
 					d.extensions = append(d.extensions, string(name))
 				}
 				return s.Skip()
@@ -101,7 +109,7 @@ func (d *document) scan(s *jsonscan.Scanner, l citymodel.Limits) error {
 			return d.geometryTemplates(s, l)
 		default:
 			if len(d.other) < 20 {
-				d.other = append(d.other, key)
+				d.other = append(d.other, key[:min(len(key), maxName)])
 			}
 			return s.Skip()
 		}

@@ -10,6 +10,9 @@ import (
 	"cityhub/spatial/citymodel/internal/faults"
 )
 
+// maxTemplates is far more than a catalogue of trees and lamps has.
+const maxTemplates = 100_000
+
 // instance is what a GeometryInstance has besides its reference point
 // (CityJSON 2.0 section 3.4).
 type instance struct {
@@ -20,8 +23,7 @@ type instance struct {
 
 // geometry takes geometry i of o. A faulty one is reported and left out.
 func (d *decoder) geometry(o *spatial.CityObject, i int) error {
-	// Objects have a handful of geometries; a list of them is no place to spend memory.
-	if len(o.Geometries) > 1000 {
+	if len(o.Geometries) >= 1000 {
 		return faults.At(d.s, citymodel.TooLarge, "more than 1000 geometries")
 	}
 	field := fmt.Sprintf("geometry[%d]", i)
@@ -192,13 +194,13 @@ func (d *decoder) instance(m *instance) (spatial.Geometry, error) {
 func (d *decoder) readTemplates(verts *vertices) error {
 	real, transform := d.verts, d.transform
 	d.verts, d.transform = verts, identity
-	d.budget = d.limits.Vertices
+	d.budget, d.attrs, d.surfs = d.limits.Vertices, 0, 0
 	err := d.s.Array(func(i int) error {
 		field := fmt.Sprintf("geometry-templates.templates[%d]", i)
-		d.templates = append(d.templates, spatial.Geometry{Kind: spatial.MultiPoint})
-		if d.budget--; d.budget < 0 {
-			return faults.At(d.s, citymodel.TooLarge, "more than %d points in templates", d.limits.Vertices)
+		if i >= maxTemplates {
+			return faults.At(d.s, citymodel.TooLarge, "more than %d templates", maxTemplates)
 		}
+		d.templates = append(d.templates, spatial.Geometry{Kind: spatial.MultiPoint})
 		return d.guard(field, func() error {
 			g, err := d.readGeometry(field)
 			if err == nil {

@@ -1,6 +1,7 @@
 package cityjson
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"runtime"
@@ -127,7 +128,7 @@ func TestVirtualFile(t *testing.T) {
 	for from := range 13 {
 		for to := from; to <= 13; to++ {
 			part := make([]byte, to-from)
-			if n, err := v.ReadAt(part, int64(from)); n != len(part) || len(part) > 0 && err != nil || string(part) != string(all[from:to]) {
+			if n, err := v.ReadAt(part, int64(from)); n != len(part) || len(part) > 0 && err != nil || !bytes.Equal(part, all[from:to]) {
 				t.Errorf("%d to %d: %q, %v", from, to, part[:n], err)
 			}
 		}

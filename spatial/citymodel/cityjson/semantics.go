@@ -28,8 +28,8 @@ func (m *semantics) read(d *decoder) error {
 	return s.Object(func(k []byte) error {
 		switch string(k) {
 		case "surfaces":
-			return s.Array(func(i int) error {
-				if i >= d.limits.Semantics {
+			return s.Array(func(int) error {
+				if d.surfs++; d.surfs > d.limits.Semantics {
 					return faults.At(s, citymodel.TooLarge, "more than %d semantic surfaces", d.limits.Semantics)
 				}
 				return m.surface(d)

@@ -12,6 +12,9 @@ import (
 	"cityhub/spatial/citymodel/internal/jsonscan"
 )
 
+// maxName is the longest name that is remembered beyond its object.
+const maxName = 100
+
 // decoder makes CityObjects of Features.
 type decoder struct {
 	s      *jsonscan.Scanner
@@ -55,7 +58,7 @@ func (d *decoder) intern(b []byte) string {
 		return s
 	}
 	s := string(b)
-	if len(d.names) < 10_000 && len(s) <= 100 {
+	if len(d.names) < 10_000 && len(s) <= maxName {
 		d.names[s] = s
 	}
 	return s
@@ -124,7 +127,7 @@ func (d *decoder) feature() (*spatial.CityObject, error) {
 		switch key := string(k); key {
 		case "type":
 			typ, err = s.String()
-		case "id":
+		case "id": // a string or a number, RFC 7946 section 3.2
 			switch s.Peek() {
 			case 'n':
 				return s.Skip()
@@ -335,7 +338,9 @@ func (d *decoder) classify(o *spatial.CityObject) {
 			return
 		}
 		if !d.unknown[word] && len(d.unknown) < 1000 {
-			d.unknown[word] = true
+			if len(word) <= maxName {
+				d.unknown[word] = true
+			}
 			d.problem(citymodel.SeverityWarning, citymodel.UnknownType, d.opt.ClassProperty, "%.100q is no element class; its objects get %q", word, o.Class)
 		}
 	}

@@ -337,3 +337,35 @@ func FuzzReaders(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is missing at the end, the rest is an error and not a smaller city.
+func TestTruncatedAnywhere(t *testing.T) {
+	text := `{"type":"FeatureCollection","features":[` + feature(`{"type":"Polygon","coordinates":[[[0,0],[4,0],[4,4],[0,0]]]}`, `{"a":"x\u00e9","b":{"c":[1]}}`) + `]}`
+	for n := range len(text) {
+		if r := read(text[:n], buildings); r.err == nil {
+			t.Fatalf("%d of %d bytes are read as a whole", n, len(text))
+		}
+	}
+}
+
+func TestStopAndReadTwice(t *testing.T) {
+	text := `{"type":"FeatureCollection","features":[` + feature("null", "{}") + "," + feature("null", "{}") + `]}`
+	r, err := Open(strings.NewReader(text), int64(len(text)), buildings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := NewSeqReader(strings.NewReader(feature("null", "{}")+"\n"+feature("null", "{}")), buildings)
+	for _, reader := range []citymodel.Reader{r, q} {
+		for range reader.Objects() {
+			break
+		}
+		for _, err := range reader.Objects() {
+			if err == nil {
+				t.Errorf("%T gives objects twice", reader)
+			}
+		}
+		if reader.Tally().Objects != 1 {
+			t.Errorf("%T: tally %+v", reader, reader.Tally())
+		}
+	}
+}
