@@ -63,7 +63,8 @@ type textParser struct {
 	depth    int
 	nodes    int
 	vertices int
-	element  int // offset of the token at which an array element or function argument begins
+	element  int           // offset of the token at which an array element or function argument begins
+	single   map[Expr]bool // the arrays that may be groups: one element in parentheses
 	err      error
 }
 
@@ -336,31 +337,48 @@ func (p *textParser) primary() Expr {
 	return nil
 }
 
-// parenthesis reads a group or an array.
+// parenthesis reads a group or an array. Only where an element or argument
+// begins can it be an array with one element, and only when nothing but a
+// comma or a parenthesis follows.
 func (p *textParser) parenthesis() Expr {
 	p.deeper()
 	defer func() { p.depth-- }()
 	open := p.tok
 	whole := p.element == open.off
+	next := p.or
+	if whole {
+		next = p.item
+	}
 	p.advance()
 	var items []Expr
 	comma := false
 	if !p.tok.sym(")") {
-		items = append(items, p.item())
+		items = append(items, next())
 		for p.err == nil && p.tok.sym(",") {
 			comma = true
 			p.advance()
-			items = append(items, p.item())
+			items = append(items, next())
 		}
 	}
 	p.symbol(")", ", or )")
 	if p.err != nil {
 		return nil
 	}
-	if len(items) == 1 && !comma && !(whole && (p.tok.sym(")") || p.tok.sym(","))) {
+	one := len(items) == 1 && !comma
+	if one && !(whole && (p.tok.sym(")") || p.tok.sym(","))) {
+		for p.single[items[0]] { // a group after all, and what it holds too
+			items = items[0].(*Array).Items
+		}
 		return items[0]
 	}
-	return &Array{p.at(open.pos), items}
+	a := &Array{p.at(open.pos), items}
+	if one {
+		if p.single == nil {
+			p.single = map[Expr]bool{}
+		}
+		p.single[a] = true
+	}
+	return a
 }
 
 // item reads an element of an array or an argument of a function.
