@@ -226,6 +226,8 @@ func TestLimits(t *testing.T) {
 		"operations":  rep(op, 65) + "true" + rep("]}", 65),
 		"brackets":    rep("[", 30_000),
 		"braces":      rep(`{"a":`, 10_000),
+		"long names":  `{"` + rep("k", 30_000) + `":[` + rep("1,", 15_000) + "1]}",
+		"members":     `{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"n":1,"o":1,"p":1,"q":1}`,
 		"nodes":       `{"op":"in","args":[1,[1` + rep(",1", 11_000) + `]]}`,
 		"collections": `{"op":"s_equals","args":[{"property":"g"},` + rep(`{"type":"GeometryCollection","geometries":[`, 100) + "1" + rep("]}", 100) + "]}",
 	} {

@@ -88,7 +88,7 @@ func each[T any](v *jvalue, item func(*jvalue) (T, error)) ([]T, error) {
 	}
 	out := make([]T, 0, len(v.items))
 	for i := range v.items {
-		x, err := item(&v.items[i])
+		x, err := item(v.items[i])
 		if err != nil {
 			return nil, err
 		}
@@ -105,5 +105,9 @@ func (p *jsonParser) vertex(v *jvalue, list *vertexList) (orb.Point, error) {
 	if err != nil {
 		return orb.Point{}, err
 	}
-	return list.add(c, v.pos())
+	pt, err := list.add(c, Pos{})
+	if err != nil {
+		return pt, v.place(err)
+	}
+	return pt, nil
 }

@@ -20,7 +20,7 @@ func ParseJSON(src []byte, limits Limits) (Expr, error) {
 	}
 	p := &jsonParser{dec: json.NewDecoder(bytes.NewReader(src)), lim: lim}
 	p.dec.UseNumber()
-	root, err := p.read("", 0)
+	root, err := p.read(nil, 0, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -39,21 +39,39 @@ func ParseJSON(src []byte, limits Limits) (Expr, error) {
 
 // jvalue is a JSON value that knows its place.
 type jvalue struct {
-	ptr   string
-	kind  byte // one of { [ s n b, and 0 for null
-	text  string
-	truth bool
-	items []jvalue
-	keys  []string // of an object, beside items
+	parent *jvalue
+	index  int  // among the items of parent
+	kind   byte // one of { [ s n b, and 0 for null
+	text   string
+	truth  bool
+	items  []*jvalue
+	keys   []string // of an object, beside items
 }
 
-func (v *jvalue) pos() Pos { return Pos{Pointer: v.ptr} }
+// pos makes the JSON Pointer of v. It is made when asked for: pointers of all
+// values would take the square of the input.
+func (v *jvalue) pos() Pos {
+	var steps []string
+	for ; v.parent != nil; v = v.parent {
+		if v.parent.kind == '{' {
+			steps = append(steps, strings.NewReplacer("~", "~0", "/", "~1").Replace(v.parent.keys[v.index]))
+		} else {
+			steps = append(steps, strconv.Itoa(v.index))
+		}
+	}
+	var b strings.Builder
+	for i := len(steps) - 1; i >= 0; i-- {
+		b.WriteByte('/')
+		b.WriteString(steps[i])
+	}
+	return Pos{Pointer: b.String()}
+}
 
 // get is the member key of an object, or nil.
 func (v *jvalue) get(key string) *jvalue {
 	for i, k := range v.keys {
 		if k == key {
-			return &v.items[i]
+			return v.items[i]
 		}
 	}
 	return nil
@@ -81,6 +99,15 @@ func (v *jvalue) describe() string {
 	return "null"
 }
 
+// place puts the position of v into an error that was made without one, where
+// making every position beforehand would cost too much.
+func (v *jvalue) place(err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Pos = v.pos()
+	}
+	return err
+}
+
 func (v *jvalue) unexpected(expected string) error {
 	return &Error{Code: CodeSyntax, Pos: v.pos(), Found: v.describe(), Expected: expected}
 }
@@ -92,20 +119,24 @@ type jsonParser struct {
 	vertices int
 }
 
+// Bounds of an object that a filter has a use for.
+const (
+	maxMembers   = 16
+	maxNameBytes = 64 // of a member's name
+)
+
 // read takes the next JSON value. A level of CQL2 takes two of JSON; geometry
 // and the innermost operands a few more.
-func (p *jsonParser) read(ptr string, depth int) (jvalue, error) {
-	v := jvalue{ptr: ptr}
+func (p *jsonParser) read(parent *jvalue, index, depth int) (*jvalue, error) {
+	v := &jvalue{parent: parent, index: index}
 	if depth > 2*p.lim.Depth+8 {
-		return v, limitError(v.pos(), "levels of nesting", p.lim.Depth)
+		return nil, limitError(v.pos(), "levels of nesting", p.lim.Depth)
 	}
 	tok, err := p.dec.Token()
 	if err != nil {
-		return v, p.syntax(ptr, err)
+		return nil, p.syntax(v, err)
 	}
 	switch t := tok.(type) {
-	case nil:
-		v.kind = '0'
 	case bool:
 		v.kind, v.truth = 'b', t
 	case json.Number:
@@ -115,41 +146,49 @@ func (p *jsonParser) read(ptr string, depth int) (jvalue, error) {
 	case json.Delim:
 		v.kind = byte(t)
 		for p.dec.More() {
-			key := strconv.Itoa(len(v.items))
 			if t == '{' {
-				k, err := p.dec.Token()
-				if err != nil {
-					return v, p.syntax(ptr, err)
+				if err := p.member(v); err != nil {
+					return nil, err
 				}
-				key, _ = k.(string)
-				if v.get(key) != nil {
-					return v, &Error{Code: CodeSyntax, Pos: v.pos(), Found: "the member " + quoted(key) + " twice", Expected: "each member once"}
-				}
-				v.keys = append(v.keys, key)
-				if len(v.keys) > 16 {
-					return v, &Error{Code: CodeSyntax, Pos: v.pos(), Found: "an object with more than 16 members", Expected: "op and args, or a literal"}
-				}
-				key = strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
 			}
-			item, err := p.read(ptr+"/"+key, depth+1)
+			item, err := p.read(v, len(v.items), depth+1)
 			if err != nil {
-				return v, err
+				return nil, err
 			}
 			v.items = append(v.items, item)
 		}
 		if _, err := p.dec.Token(); err != nil {
-			return v, p.syntax(ptr, err)
+			return nil, p.syntax(v, err)
 		}
 	}
 	return v, nil
 }
 
-func (p *jsonParser) syntax(ptr string, err error) error {
+// member takes the name of the next member of the object v.
+func (p *jsonParser) member(v *jvalue) error {
+	tok, err := p.dec.Token()
+	if err != nil {
+		return p.syntax(v, err)
+	}
+	key, _ := tok.(string)
+	switch {
+	case v.get(key) != nil:
+		return &Error{Code: CodeSyntax, Pos: v.pos(), Found: "the member " + quoted(key) + " twice", Expected: "each member once"}
+	case len(v.keys) == maxMembers:
+		return limitError(v.pos(), "members of an object", maxMembers)
+	case len(key) > maxNameBytes:
+		return &Error{Code: CodeLimit, Pos: v.pos(), Found: "the member " + quoted(key), Expected: "a name of at most " + strconv.Itoa(maxNameBytes) + " bytes"}
+	}
+	v.keys = append(v.keys, key)
+	return nil
+}
+
+func (p *jsonParser) syntax(v *jvalue, err error) error {
 	found := "JSON that cannot be read near byte " + strconv.FormatInt(p.dec.InputOffset()+1, 10)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		found = "the end of the input"
 	}
-	return &Error{Code: CodeSyntax, Pos: Pos{Pointer: ptr}, Found: found, Expected: "a JSON value", Hint: hintOf(err)}
+	return &Error{Code: CodeSyntax, Pos: v.pos(), Found: found, Expected: "a JSON value", Hint: hintOf(err)}
 }
 
 func hintOf(err error) string {
@@ -166,7 +205,7 @@ func (p *jsonParser) at(v *jvalue) (node, error) {
 	return node{v.pos()}, nil
 }
 
-func (p *jsonParser) exprs(vs []jvalue, depth int) ([]Expr, error) {
+func (p *jsonParser) exprs(vs []*jvalue, depth int) ([]Expr, error) {
 	out := make([]Expr, 0, len(vs))
 	for i := range vs {
 		e, err := p.expr(vs[i], depth+1)
@@ -178,11 +217,11 @@ func (p *jsonParser) exprs(vs []jvalue, depth int) ([]Expr, error) {
 	return out, nil
 }
 
-func (p *jsonParser) expr(v jvalue, depth int) (Expr, error) {
+func (p *jsonParser) expr(v *jvalue, depth int) (Expr, error) {
 	if depth > p.lim.Depth {
 		return nil, limitError(v.pos(), "levels of nesting", p.lim.Depth)
 	}
-	n, err := p.at(&v)
+	n, err := p.at(v)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +243,7 @@ func (p *jsonParser) expr(v jvalue, depth int) (Expr, error) {
 		}
 		return &Array{n, items}, nil
 	case '{':
-		return p.object(n, &v, depth)
+		return p.object(n, v, depth)
 	}
 	return nil, &Error{Code: CodeSyntax, Pos: v.pos(), Found: "null", Expected: "an expression", Hint: "to test for NULL use the operation isNull"}
 }
@@ -221,7 +260,7 @@ func (p *jsonParser) object(n node, v *jvalue, depth int) (Expr, error) {
 	if len(v.keys) != 1 {
 		return nil, v.unexpected(members)
 	}
-	m := &v.items[0]
+	m := v.items[0]
 	switch v.keys[0] {
 	case "property":
 		if m.kind != 's' || m.text == "" {
@@ -293,7 +332,7 @@ func (p *jsonParser) operation(n node, v *jvalue, depth int) (Expr, error) {
 	items := args.items
 	if op == OpIn && len(items) == 2 && items[1].kind == '[' {
 		// The list of IN is an argument of its own in JSON.
-		items = append([]jvalue{items[0]}, items[1].items...)
+		items = append([]*jvalue{items[0]}, items[1].items...)
 		if len(items) == 1 {
 			return nil, args.items[1].unexpected("a list with at least one item")
 		}
@@ -321,12 +360,12 @@ func nearOp(name string) string {
 }
 
 // bound reads an end of an interval; nil is "..".
-func (p *jsonParser) bound(v jvalue, depth int) (Expr, error) {
+func (p *jsonParser) bound(v *jvalue, depth int) (Expr, error) {
 	if v.kind == 's' {
 		if v.text == ".." {
 			return nil, nil
 		}
-		n, err := p.at(&v)
+		n, err := p.at(v)
 		if err != nil {
 			return nil, err
 		}
@@ -350,13 +389,13 @@ func (p *jsonParser) numbers(v *jvalue, most int) ([]float64, error) {
 	}
 	out := make([]float64, 0, len(v.items))
 	for i := range v.items {
-		it := &v.items[i]
+		it := v.items[i]
 		if it.kind != 'n' {
 			return nil, it.unexpected("a number")
 		}
-		x, err := parseNumber(it.text, it.pos())
+		x, err := parseNumber(it.text, Pos{})
 		if err != nil {
-			return nil, err
+			return nil, it.place(err)
 		}
 		out = append(out, x)
 	}
