@@ -3,6 +3,7 @@ package cql2
 import (
 	"math"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -185,4 +186,26 @@ func mustJSON(t testing.TB, src []byte) Expr {
 		t.Fatalf("%s: %v", src, err)
 	}
 	return e
+}
+
+// One Filter serves several goroutines, also one with buffers.
+func TestConcurrentUse(t *testing.T) {
+	f := mustCompile(t, "CASEI(name) = CASEI('STRASSE ẞ') AND ACCENTI(class) = 'ete'")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			r := pagoda(t)
+			for j := range 500 {
+				match := (i+j)%2 == 0
+				if r[colName], r[colClass] = "straße SS", "été"; !match {
+					r[colName] = "STRAẞEN ẞ"
+				}
+				if f.Match(r) != match {
+					t.Errorf("%v: match %v, expected %v", r[colName], !match, match)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
