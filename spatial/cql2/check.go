@@ -9,8 +9,7 @@ import (
 // operand has a type that its operator takes, no function is unknown, no
 // literal is impossible. The error is an *Error.
 func Check(e Expr, q *Queryables) error {
-	c := newChecker(q, Limits{}.withDefaults())
-	return c.condition(e)
+	return newChecker(q, checkLimits).condition(e)
 }
 
 // checkShape is Check without queryables: a property or function may have any
@@ -19,6 +18,10 @@ func checkShape(e Expr, lim Limits) error {
 	c := newChecker(nil, lim)
 	return c.condition(e)
 }
+
+// checkLimits bounds trees that no parser has bounded, or one with larger
+// Limits than the default ones.
+var checkLimits = Limits{Depth: 1 << 10, PatternBytes: 64 << 10}
 
 type checker struct {
 	q     *Queryables // nil: any property, any function

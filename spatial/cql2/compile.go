@@ -24,7 +24,7 @@ type (
 
 // Compile checks e against q and makes a Filter. The error is an *Error.
 func Compile(e Expr, q *Queryables) (*Filter, error) {
-	c := &compiler{q: q, checker: newChecker(q, Limits{}.withDefaults())}
+	c := &compiler{q: q, checker: newChecker(q, checkLimits)}
 	if err := c.checker.condition(e); err != nil {
 		return nil, err
 	}

@@ -120,6 +120,12 @@ func TestJSONErrors(t *testing.T) {
 		{`{"op":"s_within","args":[{"property":"g"},{"type":"Point"}]}`, CodeSyntax, "/args/1", "coordinates"},
 		{`{"op":"s_within","args":[{"property":"g"},{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1]]]}]}`, CodeValue, "/args/1/coordinates/0", "open ring"},
 		{`{"op":"s_within","args":[{"property":"g"},{"bbox":[1,2]}]}`, CodeSyntax, "/args/1", "another number"},
+		{`{"op":"s_within","args":[{"property":"g"},{"type":"LineString","coordinates":[[1,2],[1e16,2]]}]}`, CodeValue, "/args/1/coordinates/1", "out of range"},
+		{`{"op":"s_within","args":[{"property":"g"},{"type":"LineString","coordinates":[[1,2],[1,2,3]]}]}`, CodeValue, "/args/1/coordinates/1", "three ordinates"},
+		{`{"op":"s_within","args":[{"property":"g"},{"type":"LineString","coordinates":[[1,2],[1,1e999]]}]}`, CodeValue, "/args/1/coordinates/1/1", "1e999"},
+		{`{"op":"s_within","args":[{"property":"g"},{"type":"MultiPoint","coordinates":[]}]}`, CodeUnsupported, "/args/1/coordinates", "empty"},
+		{`{"op":"s_within","args":[{"property":"g"},{"type":"GeometryCollection","geometries":[3]}]}`, CodeSyntax, "/args/1/geometries/0", "GeoJSON"},
+		{`{"op":"=","args":[{"property":"a"},{"a/b~c":{"d":nil}}]}`, CodeSyntax, "/args/1/a~1b~0c/d", "byte"},
 		{`{"op":"=","args":[1,1e999]}`, CodeValue, "/args/1", "1e999"},
 	} {
 		_, err := ParseJSON([]byte(c.src), Limits{})

@@ -148,6 +148,16 @@ func TestSpatialText(t *testing.T) {
 		{"S_INTERSECTS(geometry, BBOX(170,-90,-170,90))", False}, {"S_INTERSECTS(geometry, BBOX(120,31,-170,32))", True},
 		{"S_INTERSECTS(POINT(1 1), BBOX(0,0,2,2))", True}, {"S_WITHIN(POINT(0 0), BBOX(0,0,2,2))", False}, {"S_TOUCHES(POINT(0 0), BBOX(0,0,2,2))", True},
 	})
+	// Two properties: bounds apart, a matrix, a NULL.
+	far := pagoda(t)
+	far[colGeometry] = orb.Point{0, 0}
+	checkCases(t, far, []evalCase{{"S_DISJOINT(geometry, footprint)", True}, {"S_INTERSECTS(geometry, footprint)", False}, {"S_TOUCHES(footprint, geometry)", False}})
+	far[colGeometry] = orb.LineString{{120.615, 31.324}, {120.615, 31.4}}
+	checkCases(t, far, []evalCase{{"S_TOUCHES(geometry, footprint)", True}, {"S_CROSSES(geometry, footprint)", False}, {"S_INTERSECTS(footprint, geometry)", True}, {"S_OVERLAPS(geometry, geometry)", False}})
+	far[colGeometry] = orb.MultiPoint{}
+	checkCases(t, far, []evalCase{{"S_TOUCHES(geometry, footprint)", False}, {"geometry IS NULL", False}})
+	far[colFootprint] = nil
+	checkCases(t, far, []evalCase{{"S_TOUCHES(geometry, footprint)", Unknown}, {"S_TOUCHES(footprint, geometry)", Unknown}})
 	r := &testRow{}
 	for _, op := range spatialOps {
 		checkCases(t, r, []evalCase{{op.TextName() + "(geometry, POINT(1 1))", Unknown}, {op.TextName() + "(POINT(1 1), geometry)", Unknown}, {op.TextName() + "(geometry, footprint)", Unknown}})
@@ -155,6 +165,23 @@ func TestSpatialText(t *testing.T) {
 	for lon, want := range map[float64]Truth{175: True, -175: True, 180: True, -180: True, 165: False, 0: False} {
 		if got := evaluate(t, "S_INTERSECTS(geometry, BBOX(170,-10,-170,10))", &testRow{colGeometry: orb.Point{lon, 0}}); got != want {
 			t.Errorf("a box over the antimeridian and longitude %v: %v, expected %v", lon, got, want)
+		}
+	}
+}
+
+// A box over the antimeridian that is flat, or whose one half is.
+func TestFlatBoxes(t *testing.T) {
+	for _, c := range []struct {
+		src  string
+		at   orb.Point
+		want Truth
+	}{
+		{"BBOX(170,5,-170,5)", orb.Point{-175, 5}, True}, {"BBOX(170,5,-170,5)", orb.Point{-175, 6}, False},
+		{"BBOX(180,0,-170,5)", orb.Point{180, 3}, True}, {"BBOX(180,0,-170,5)", orb.Point{179, 3}, False}, {"BBOX(180,0,-170,5)", orb.Point{-175, 3}, True},
+		{"BBOX(170,0,-180,5)", orb.Point{-180, 3}, True}, {"BBOX(170,0,-180,5)", orb.Point{-179, 3}, False}, {"BBOX(1,2,1,4)", orb.Point{1, 3}, True}, {"BBOX(1,2,4,2)", orb.Point{1, 3}, False},
+	} {
+		if got := evaluate(t, "S_INTERSECTS(geometry, "+c.src+")", &testRow{colGeometry: c.at}); got != c.want {
+			t.Errorf("%s and %v: %v, expected %v", c.src, c.at, got, c.want)
 		}
 	}
 }
