@@ -34,8 +34,13 @@
 //
 // Input, depth, nodes, pattern length and vertices are bounded (Limits). A
 // Filter is immutable and safe for use by several goroutines. Matching
-// allocates nothing, except where two geometries that are not points are in
-// contact and a relation other than S_INTERSECTS or S_DISJOINT is asked: these
-// are decided by the DE-9IM matrix. The package does no I/O and starts no
-// goroutine.
+// allocates nothing, with one exception: spatial functions that only the
+// DE-9IM matrix decides. These are functions of two properties, and those
+// other than S_INTERSECTS and S_DISJOINT where the row is not a single point
+// and edges meet, or where points, collections, holes or several parts are
+// involved. S_INTERSECTS and S_DISJOINT with a literal, and all functions of a
+// point and a literal, are decided with exact arithmetic; the matrix is
+// computed in rounded arithmetic.
+//
+// The package does no I/O and starts no goroutine.
 package cql2
