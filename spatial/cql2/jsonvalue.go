@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // jvalue is a JSON value that knows its place.
@@ -21,27 +20,29 @@ type jvalue struct {
 // pos makes the JSON Pointer of v. It is made when asked for: pointers of all
 // values would take the square of the input.
 func (v *jvalue) pos() Pos {
-	var steps []string
-	for ; v.parent != nil; v = v.parent {
-		if v.parent.kind == '{' {
-			steps = append(steps, escapePointer(v.parent.keys[v.index]))
-		} else {
-			steps = append(steps, strconv.Itoa(v.index))
-		}
-	}
-	var b strings.Builder
-	for i := len(steps) - 1; i >= 0; i-- {
-		b.WriteByte('/')
-		b.WriteString(steps[i])
-	}
-	return Pos{Pointer: b.String()}
+	var room [96]byte
+	return Pos{Pointer: string(v.appendPointer(room[:0]))}
 }
 
-func escapePointer(key string) string {
-	if !strings.ContainsAny(key, "~/") {
-		return key
+func (v *jvalue) appendPointer(b []byte) []byte {
+	if v.parent == nil {
+		return b
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
+	b = append(v.parent.appendPointer(b), '/')
+	if v.parent.kind != '{' {
+		return strconv.AppendInt(b, int64(v.index), 10)
+	}
+	for _, c := range []byte(v.parent.keys[v.index]) {
+		switch c { // RFC 6901, section 3
+		case '~':
+			b = append(b, "~0"...)
+		case '/':
+			b = append(b, "~1"...)
+		default:
+			b = append(b, c)
+		}
+	}
+	return b
 }
 
 // get is the member key of an object, or nil.
