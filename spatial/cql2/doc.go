@@ -27,6 +27,9 @@
 //     order of the rows; a third ordinate is kept for printing only. BBOX is
 //     west, south, east, north; one with west > east crosses the antimeridian.
 //
+// Beyond the grammar, conditions compare with = and <>, as in
+// (a > 1) = (b > 1), and the text encoding takes - before a parenthesis.
+//
 // Functions of one's own are parsed and printed, but none is offered: Check
 // refuses them.
 //
