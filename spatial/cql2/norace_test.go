@@ -1,0 +1,5 @@
+//go:build !race
+
+package cql2
+
+const raceEnabled = false
