@@ -45,7 +45,7 @@ func TestPLATEAU(t *testing.T) {
 		if o.Type != "Building" || o.Class != spatial.ClassBuilding || o.CRS != info.CRS || len(o.Geometries) != 2 {
 			t.Fatalf("%s: %s %s %v, %d geometries", o.ID, o.Type, o.Class, o.CRS, len(o.Geometries))
 		}
-		if n == 1 && (o.ID != "bldg_e3cf1894-2973-4742-b301-3896f04afd99" || o.Source.Line != 10 || o.Source.Offset != 2703) {
+		if n == 1 && (o.ID != "bldg_e3cf1894-2973-4742-b301-3896f04afd99" || o.Source.Line != 10 || o.Source.Offset != 2940) {
 			t.Errorf("first %s at line %d, byte %d", o.ID, o.Source.Line, o.Source.Offset)
 		}
 		b := o.Bounds()
