@@ -266,7 +266,7 @@ func (s *shaper) points(i int32) error {
 		return s.fault(i, citymodel.WrongType, "%d numbers in a %s of dimension %d, expected a multiple of 2 or 3", len(v), n.name.local, dim)
 	}
 	if s.d.points -= len(v) / dim; s.d.points < 0 {
-		return s.fault(i, citymodel.TooLarge, "more than %d points; raise Limits.ObjectPoints if the object is meant to be that large", s.d.limits.ObjectPoints)
+		return s.fault(i, citymodel.TooLarge, "more than %d points, with those that are referred to; raise Limits.ObjectPoints if the object is meant to be that large", referred*s.d.limits.ObjectPoints)
 	}
 	for ; len(v) > 0; v = v[dim:] {
 		x, y, z := v[0], v[1], 0.0

@@ -144,6 +144,35 @@ func TestFeaturesInCircle(t *testing.T) {
 	}
 }
 
+// An object that stands in a wall is no wall.
+func TestObjectInSurface(t *testing.T) {
+	inner := `<bldg:BuildingInstallation gml:id="i">` + surface(polygon("p", square)) + `</bldg:BuildingInstallation>`
+	text := head + envelope + building("a", `<bldg:boundedBy><bldg:WallSurface gml:id="s"><bldg:opening>`+inner+`</bldg:opening></bldg:WallSurface></bldg:boundedBy>`) + tail
+	compare(t, "object", outline(read(strings.NewReader(text), citymodel.Options{})), []string{
+		"a Building building with i", "i BuildingInstallation building of a | MultiSurface lod1 4p 1s 1",
+	})
+}
+
+// References cannot make many large objects of one small member.
+func TestReferencesFromManyObjects(t *testing.T) {
+	part := `<bldg:consistsOfBuildingPart><bldg:BuildingPart>` + surfaces(`<gml:surfaceMember xlink:href="#p"/>`) + `</bldg:BuildingPart></bldg:consistsOfBuildingPart>`
+	text := head + envelope + building("a", surface(polygon("p", square))+strings.Repeat(part, 100)) + tail
+	r := read(strings.NewReader(text), citymodel.Options{Limits: citymodel.Limits{ObjectPoints: 1000}})
+	if r.err != nil || len(r.objects) != 101 || r.tally.Dropped != 0 || r.tally.Points != 404 {
+		t.Errorf("%d objects, %+v, %v", len(r.objects), r.tally, r.err)
+	}
+	// 4 times 1000 points are enough for 20 of 200.
+	var long strings.Builder
+	for i := range 199 {
+		fmt.Fprintf(&long, "%d %d 0 ", i, i*i)
+	}
+	long.WriteString("0 0 0")
+	r = read(strings.NewReader(strings.Replace(text, square, long.String(), 1)), citymodel.Options{Limits: citymodel.Limits{ObjectPoints: 1000}})
+	if r.err != nil || len(r.objects) != 101 || r.tally.Geometries != 20 || r.tally.Dropped != 81 {
+		t.Errorf("%d objects, %+v, %v", len(r.objects), r.tally, r.err)
+	}
+}
+
 func TestReferenceSystems(t *testing.T) {
 	for srs, c := range map[string]struct {
 		crs   spatial.CRS

@@ -32,9 +32,14 @@ type shape struct {
 	own     bool // of the object and not of its thematic surfaces
 }
 
+// referred is how many times the points of a member can be given, by
+// references to them: to a solid, its surfaces and those of its neighbours.
+const referred = 4
+
 // member hands on the objects of the member that has been read.
 func (d *decoder) member(yield func(*spatial.CityObject) bool) error {
 	t := &d.tree
+	d.points, d.steps = referred*d.limits.ObjectPoints, 16*d.limits.ObjectPoints+1000
 	found := false
 	for c := t.nodes[0].first; c != 0; c = t.nodes[c].next {
 		found = true
@@ -57,7 +62,6 @@ func (d *decoder) object(i int32, parent *spatial.CityObject, yield func(*spatia
 	n := &d.tree.nodes[i]
 	d.id = d.idOf(i)
 	d.src.Line, d.src.Offset = int(n.line), n.offset
-	d.points, d.steps = d.limits.ObjectPoints, 16*d.limits.ObjectPoints+1000
 	o := &spatial.CityObject{ID: d.id, Type: n.name.local, Level: d.opt.Level, Source: d.src}
 	if n.name.ns == nsOther {
 		o.Type = "+" + n.name.label

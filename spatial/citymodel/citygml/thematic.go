@@ -108,7 +108,7 @@ func (b *builder) semantics(k int) {
 			return at
 		}
 		parent := int32(-1)
-		for p := b.t.nodes[i].parent; p != 0 && p != b.i; p = b.t.nodes[p].parent {
+		for p := b.t.nodes[i].parent; p != 0 && !b.t.nodes[p].name.isObject(); p = b.t.nodes[p].parent {
 			if b.t.nodes[p].name.isSurface() {
 				parent = add(p)
 				break
@@ -151,9 +151,9 @@ func (b *builder) semantics(k int) {
 	}
 }
 
-// around is the thematic surface in which a polygon stands.
+// around is the thematic surface in which a polygon stands, within its object.
 func (b *builder) around(i int32) (int32, bool) {
-	for p := b.t.nodes[i].parent; p != 0; p = b.t.nodes[p].parent {
+	for p := b.t.nodes[i].parent; p != 0 && !b.t.nodes[p].name.isObject(); p = b.t.nodes[p].parent {
 		if n := b.t.nodes[p].name; n.isSurface() && !n.isGeometry() {
 			return p, true
 		}
