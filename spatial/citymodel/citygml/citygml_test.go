@@ -242,3 +242,15 @@ func TestModules3(t *testing.T) {
 	compare(t, "2D line", []string{fmt.Sprint(line.XYZ, line.HasZ)}, []string{"[120.6 31.3 0 120.61 31.31 0] false"})
 	compare(t, "problem", brief(r.problems), []string{"25 warning bad-reference f3 lod1ImplicitRepresentation"})
 }
+
+// The axes of a prototype are those of the CRS's definition: in EPSG:4549 the
+// first is the northing, and so is what the matrix moves along its first row.
+func TestPrototypeWhereNorthingIsFirst(t *testing.T) {
+	point := func(s string) string { return "<gml:Point><gml:pos>" + s + "</gml:pos></gml:Point>" }
+	text := head + strings.Replace(envelope, "25832", "4549", 1) + building("a", `<bldg:lod1ImplicitRepresentation><core:ImplicitGeometry><core:transformationMatrix>1 0 0 5 0 1 0 0 0 0 1 0 0 0 0 1</core:transformationMatrix><core:relativeGMLGeometry>`+
+		point("1 0 0")+`</core:relativeGMLGeometry><core:referencePoint>`+point("100 200 10")+`</core:referencePoint></core:ImplicitGeometry></bldg:lod1ImplicitRepresentation>`) + tail
+	r := read(strings.NewReader(text), citymodel.Options{})
+	if len(r.objects) != 1 || len(r.problems) > 0 || fmt.Sprint(r.objects[0].Geometries[0].XYZ) != "[200 106 10]" {
+		t.Errorf("%+v %v %v", r.objects, r.problems, r.err)
+	}
+}
