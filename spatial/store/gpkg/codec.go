@@ -37,7 +37,11 @@ func appendGeometries(b []byte, geometries []spatial.Geometry) ([]byte, error) {
 			return nil, fmt.Errorf("geometry[%d]: %w", i, err)
 		}
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli)), nil
+	return append(b[:start], appendChecksum(b[start:])...), nil
+}
+
+func appendChecksum(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 func appendOne(b []byte, g *spatial.Geometry) ([]byte, error) {

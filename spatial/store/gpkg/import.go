@@ -38,13 +38,18 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		return none, fail(op, err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	w, err := newWriter(ctx, tx, op, o.Dataset, s.o.Clock())
+	// The driver starts a goroutine for each statement under a context that can
+	// end; feed looks at ctx itself, for each batch.
+	w, err := newWriter(context.WithoutCancel(ctx), tx, op, o.Dataset, s.o.Clock())
 	if err != nil {
 		return none, fail(op, err)
 	}
 	seen, err := w.feed(ctx, objects)
 	if err == nil {
 		err = w.finish(o.Complete, seen)
+	}
+	if err == nil {
+		err = ctx.Err()
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -82,8 +87,8 @@ func (w *writer) feed(ctx context.Context, objects iter.Seq2[*spatial.CityObject
 	var batch []*row
 	size := 0
 	send := func() error {
-		if len(batch) == 0 {
-			return nil
+		if err := ctx.Err(); err != nil || len(batch) == 0 {
+			return err
 		}
 		select {
 		case batches <- batch:
