@@ -78,13 +78,14 @@ CREATE TABLE cityhub_model (one INTEGER PRIMARY KEY CHECK (one = 1), schema INTE
 INSERT INTO cityhub_model VALUES (1, 1, 0, 0, NULL);
 CREATE TABLE cityhub_import (id INTEGER PRIMARY KEY AUTOINCREMENT, dataset TEXT NOT NULL, at DATETIME NOT NULL, complete INTEGER NOT NULL,
 	added INTEGER NOT NULL, updated INTEGER NOT NULL, unchanged INTEGER NOT NULL, ended INTEGER NOT NULL);
+INSERT INTO gpkg_contents (table_name, data_type, identifier, description) VALUES ('cityhub_import', 'attributes', '导入 Imports', 'The imports that changed the city model');
 CREATE TABLE cityhub_version (version INTEGER PRIMARY KEY, hash BLOB NOT NULL, geometries BLOB NOT NULL);
 CREATE TABLE cityhub_part (dataset TEXT NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (dataset, parent, child)) WITHOUT ROWID;
 CREATE TABLE cityhub_history (class TEXT NOT NULL, valid_to DATETIME NOT NULL, fid INTEGER NOT NULL,` + strings.Replace(columnTypes, "version INTEGER NOT NULL", "version INTEGER PRIMARY KEY", 1) + `);
 CREATE INDEX cityhub_history_object ON cityhub_history (dataset, id, version);
 CREATE INDEX cityhub_history_order ON cityhub_history (class, fid, version);
 `)
-	for _, name := range []string{"cityhub_model", "cityhub_import", "cityhub_version", "cityhub_part", "cityhub_history"} {
+	for _, name := range []string{"cityhub_model", "cityhub_version", "cityhub_part", "cityhub_history"} {
 		b.WriteString(`INSERT INTO gpkg_extensions VALUES ('` + name + `', NULL, 'cityhub_city_model', 'cityhub: spatial/store/gpkg/FORMAT.md', 'read-write');` + "\n")
 	}
 	for _, t := range tables() {

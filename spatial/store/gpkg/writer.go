@@ -237,6 +237,9 @@ func (w *writer) finish(complete bool, seen map[[16]byte]struct{}) error {
 	if _, err := w.tx.ExecContext(w.ctx, `UPDATE cityhub_model SET last_fid = ?, last_version = ?, last_import = ?`, w.fid, w.version, w.at); err != nil {
 		return err
 	}
+	if _, err := w.tx.ExecContext(w.ctx, `UPDATE gpkg_contents SET last_change = ? WHERE table_name = 'cityhub_import'`, w.at); err != nil {
+		return err
+	}
 	r := w.result
 	_, err := w.tx.ExecContext(w.ctx, `INSERT INTO cityhub_import (dataset, at, complete, added, updated, unchanged, ended) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		w.dataset, w.at, complete, r.Added, r.Updated, r.Unchanged, r.Ended)
