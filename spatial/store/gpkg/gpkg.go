@@ -8,8 +8,9 @@
 //     a crash or a loss of power in between, the file is as it was before.
 //   - Readers see the state before an import until it is done, and never wait
 //     for it (WAL).
-//   - Memory of an import is bounded by one batch, SQLite's page cache, and some
-//     40 bytes for each object, which find those that come twice.
+//   - Memory of an import is bounded by a few batches, SQLite's page cache, and some
+//     100 bytes for each object, which find those that come twice and build
+//     the R*Tree of a table that was empty.
 //
 // Coordinates are longitude, latitude in WGS 84, rounded to 1e-9 degrees;
 // heights in metres above the datum that each object names, to 0.1 mm.

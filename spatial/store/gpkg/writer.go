@@ -39,6 +39,8 @@ type tableWriter struct {
 	find, insert, index, archive, remove, unindex *sql.Stmt
 	extent                                        store.BBox // of what was added
 	changed, shrunk                               bool
+	empty                                         bool // it was, and so its R*Tree is built at the end
+	entries                                       []rtreeEntry
 }
 
 func newWriter(ctx context.Context, tx *sql.Tx, op, dataset string, now time.Time) (*writer, error) {
@@ -76,7 +78,11 @@ func newWriter(ctx context.Context, tx *sql.Tx, op, dataset string, now time.Tim
 				return nil, err
 			}
 		}
-		w.tables = append(w.tables, tableWriter{table: t, extent: store.BBox{Empty: true}})
+		var size int
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(data)), 0) FROM rtree_`+t.name+`_geom_node WHERE nodeno = 1`).Scan(&size); err != nil {
+			return nil, err
+		}
+		w.tables = append(w.tables, tableWriter{table: t, empty: !fid.Valid && size == rtreeSize, extent: store.BBox{Empty: true}})
 	}
 	marks := strings.Repeat(", ?", strings.Count(columns, ","))
 	for i := range w.tables {
@@ -194,7 +200,9 @@ func (w *writer) insert(r *row, fid int64) error {
 	t.changed = true
 	if b := r.box; !b.Empty {
 		t.extent = union(t.extent, b)
-		if _, err := t.index.ExecContext(w.ctx, fid, b.West, b.East, b.South, b.North); err != nil {
+		if t.empty {
+			t.entries = append(t.entries, entryOf(fid, b))
+		} else if _, err := t.index.ExecContext(w.ctx, fid, b.West, b.East, b.South, b.North); err != nil {
 			return err
 		}
 	}
@@ -229,6 +237,9 @@ func (w *writer) finish(complete bool, seen map[[16]byte]struct{}) error {
 		}
 		if !t.changed {
 			continue
+		}
+		if err := w.buildIndex(t); err != nil {
+			return err
 		}
 		if err := w.contents(t); err != nil {
 			return err
