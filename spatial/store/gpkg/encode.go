@@ -1,0 +1,152 @@
+package gpkg
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"cityhub/spatial"
+	"cityhub/spatial/crs"
+	"cityhub/spatial/store"
+)
+
+// row is an object as it is written.
+type row struct {
+	key        [16]byte // of its ID
+	object     spatial.CityObject
+	table      int // index in tables
+	attributes string
+	geom       []byte // nil: none
+	box        store.BBox
+	geometries []byte
+	hash       [16]byte // of all but the place in the source
+}
+
+// encoder makes rows of objects. It is for one goroutine.
+type encoder struct {
+	op         string
+	tables     []table
+	transforms map[int]*crs.Transform
+	xyz        [][]float64 // scratch, for the geometries of one object
+	local      []spatial.Geometry
+	buf        []byte
+}
+
+func newEncoder(op string) *encoder {
+	return &encoder{op: op, tables: tables(), transforms: make(map[int]*crs.Transform)}
+}
+
+func (e *encoder) fault(o *spatial.CityObject, field, hint string, err error) error {
+	return &store.Error{Code: store.Invalid, Op: e.op, Object: o.ID, File: o.Source.File, Line: o.Source.Line, Field: field, Hint: hint, Err: err}
+}
+
+func (e *encoder) row(o *spatial.CityObject) (*row, error) {
+	if o.ID == "" {
+		return nil, e.fault(o, "ID", "", fmt.Errorf("found none; an object needs one so that it is known again"))
+	}
+	r := &row{object: *o, key: keyOf(o.ID)}
+	r.object.Geometries, r.object.Attributes = nil, nil
+	r.object.Parents, r.object.Children = slices.Clone(o.Parents), slices.Clone(o.Children)
+	r.table = slices.IndexFunc(e.tables, func(t table) bool { return t.class == o.Class })
+	if r.table < 0 {
+		return nil, e.fault(o, "Class", "", fmt.Errorf("%q is no class; expected one of %v or none", o.Class, spatial.Classes()))
+	}
+	if !o.Level.Valid() {
+		return nil, e.fault(o, "Level", "", fmt.Errorf("found %d, expected CIM1 to CIM7 or none", o.Level))
+	}
+	if h := o.Height; math.IsNaN(h.Metres+h.BaseMetres) || math.IsInf(h.Metres+h.BaseMetres, 0) {
+		return nil, e.fault(o, "Height", "", fmt.Errorf("%v m above %v m; expected finite numbers", h.Metres, h.BaseMetres))
+	}
+	var err error
+	if e.buf, err = appendAttributes(e.buf[:0], o.Attributes); err != nil {
+		return nil, e.fault(o, "Attributes", "correct or leave out the value", err)
+	}
+	r.attributes = string(e.buf)
+	if err := e.convert(o); err != nil {
+		return nil, err
+	}
+	if e.buf, err = appendGeometries(e.buf[:0], e.local); err != nil {
+		return nil, e.fault(o, "Geometries", "check the CRS and the unit of heights", err)
+	}
+	r.geometries = slices.Clone(e.buf)
+	if f := footprint(e.local); f != nil {
+		box := f.Bounds()
+		r.box = store.BBox{West: box.Min[0], South: box.Min[1], East: box.Max[0], North: box.Max[1]}
+		e.buf = appendGeometry(e.buf[:0], f)
+		r.geom = slices.Clone(e.buf)
+	} else {
+		r.box.Empty = true
+	}
+	r.hash = e.hash(r)
+	return r, nil
+}
+
+// convert puts the geometries of o, in WGS 84, into e.local.
+func (e *encoder) convert(o *spatial.CityObject) error {
+	e.local = e.local[:0]
+	if len(o.Geometries) == 0 {
+		return nil
+	}
+	if !o.CRS.Known() {
+		return e.fault(o, "CRS", "state the CRS of the source by its EPSG code, e.g. EPSG:4549", fmt.Errorf("it is not known"))
+	}
+	t, ok := e.transforms[o.CRS.Horizontal]
+	if !ok {
+		from, err := crs.ByCode(o.CRS.Horizontal)
+		if err == nil {
+			t, err = crs.Between(from.Horizontal().Traditional(), crs.WGS84().Traditional(), crs.Options{Heights: crs.HeightsCarried, InArea: true})
+		}
+		if err != nil {
+			return e.fault(o, "CRS", "convert the source to a CRS that cityhub knows, e.g. EPSG:4326", err)
+		}
+		e.transforms[o.CRS.Horizontal] = t
+	}
+	for i := range o.Geometries {
+		g := o.Geometries[i]
+		if err := g.Valid(); err != nil {
+			return e.fault(o, fmt.Sprintf("geometry[%d]", i), "", err)
+		}
+		if len(e.xyz) <= i {
+			e.xyz = append(e.xyz, nil)
+		}
+		if cap(e.xyz[i]) < len(g.XYZ) {
+			e.xyz[i] = make([]float64, len(g.XYZ))
+		}
+		xyz := e.xyz[i][:len(g.XYZ)]
+		if err := t.Flat(xyz, g.XYZ, 3); err != nil {
+			return e.fault(o, fmt.Sprintf("geometry[%d]", i), "check the CRS of the source and the order of its axes", err)
+		}
+		g.XYZ = xyz
+		e.local = append(e.local, g)
+	}
+	return nil
+}
+
+// hash is the same for objects that are the same but for their place in the source.
+func (e *encoder) hash(r *row) [16]byte {
+	b := e.buf[:0]
+	o := &r.object
+	for _, s := range []string{string(o.Class), o.Type, o.Name, r.attributes, o.CRS.VerticalDatum, o.Height.From} {
+		b = appendText(b, s)
+	}
+	for _, list := range [][]string{o.Parents, o.Children} {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, s := range list {
+			b = appendText(b, s)
+		}
+	}
+	b = binary.AppendUvarint(append(b, byte(o.Level)), uint64(o.CRS.Horizontal))
+	b = binary.AppendUvarint(b, uint64(o.CRS.Vertical))
+	b = appendFloat(appendFloat(b, o.Height.Metres), o.Height.BaseMetres)
+	b = append(b, r.geometries...)
+	e.buf = b
+	sum := sha256.Sum256(b)
+	return [16]byte(sum[:])
+}
+
+func keyOf(id string) [16]byte {
+	sum := sha256.Sum256([]byte(id))
+	return [16]byte(sum[:])
+}
