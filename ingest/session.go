@@ -98,9 +98,16 @@ func (s *Session) Flush(ctx context.Context, n int) error {
 }
 
 // Known reports whether topic is resolved already, so that a source need not
-// check its syntax again.
+// check its syntax again. Publish of the same topic then looks for it no more.
 func (s *Session) Known(topic []byte) bool {
-	return s.last != nil && s.last.topic == string(topic) || s.routes[string(topic)] != nil
+	if s.last != nil && s.last.topic == string(topic) {
+		return true
+	}
+	r := s.routes[string(topic)]
+	if r != nil {
+		s.last = r
+	}
+	return r != nil
 }
 
 // Publish decodes and checks one message and stages what it holds. It keeps no

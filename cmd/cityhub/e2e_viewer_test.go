@@ -18,10 +18,7 @@ func TestViewerInChromium(t *testing.T) {
 	npm := testkit.Require(t, "npm")
 	root := testkit.RepoRoot(t)
 	if _, err := os.Stat(filepath.Join(root, "viewer/node_modules/playwright-core")); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("the viewer's packages are not installed: make build")
-		}
-		t.Skip("the viewer's packages are not installed: make build")
+		testkit.Missing(t, "the viewer's packages are not installed: make build")
 	}
 	h := testkit.StartHub(t, testkit.HubOptions{Args: []string{"--sample"}})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)

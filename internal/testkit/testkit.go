@@ -56,7 +56,7 @@ func Require(t testing.TB, program string) string {
 	t.Helper()
 	p, err := lookProgram(program)
 	if err != nil {
-		missing(t, program+" is not installed: "+err.Error())
+		Missing(t, program+" is not installed: "+err.Error())
 	}
 	return p
 }
@@ -76,8 +76,9 @@ func lookProgram(program string) (string, error) {
 	return "", err
 }
 
-// missing ends the test because a part is not there.
-func missing(t testing.TB, reason string) {
+// Missing ends the test because a part is not there: it is skipped with the
+// reason, or fails with CI=true.
+func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s; with CI=true every part must be there", reason)
@@ -101,7 +102,7 @@ func DataDir(t testing.TB, folder string) string {
 	case promised:
 		t.Fatalf("CITYHUB_TEST_DATA=%s has no folder %s", base, folder)
 	default:
-		missing(t, "the real data are not at "+dir+"; set CITYHUB_TEST_DATA to the folder that holds "+folder)
+		Missing(t, "the real data are not at "+dir+"; set CITYHUB_TEST_DATA to the folder that holds "+folder)
 	}
 	return dir
 }

@@ -14,11 +14,11 @@ import (
 func Tmpfs(t testing.TB, size int64) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		missing(t, "a small file system can only be mounted by root")
+		Missing(t, "a small file system can only be mounted by root")
 	}
 	dir := t.TempDir()
 	if err := syscall.Mount("cityhub-test", dir, "tmpfs", syscall.MS_NOSUID|syscall.MS_NODEV, "size="+strconv.FormatInt(size, 10)+",mode=0700"); err != nil {
-		missing(t, "a small file system cannot be mounted here: "+err.Error())
+		Missing(t, "a small file system cannot be mounted here: "+err.Error())
 	}
 	// Registered after TempDir and before whatever the test starts on it, so
 	// that it runs between their clean-ups.

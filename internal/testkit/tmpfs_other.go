@@ -7,6 +7,6 @@ import "testing"
 // Tmpfs is only there on Linux.
 func Tmpfs(t testing.TB, size int64) string {
 	t.Helper()
-	missing(t, "a small file system can only be mounted on Linux")
+	Missing(t, "a small file system can only be mounted on Linux")
 	return ""
 }

@@ -9,28 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"cityhub/internal/testkit"
 	"cityhub/twin"
 	"cityhub/twin/block"
 )
-
-// smallDisk mounts a file system of some MiB.
-func smallDisk(t *testing.T, mib string) string {
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+mib+"m"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("no small disk: %v; mounting one needs the right to mount", err)
-		}
-		t.Skipf("no small disk: %v; mounting one needs the right to mount", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	return dir
-}
 
 // fill takes the free space but for some bytes and returns a function that
 // gives it back.
@@ -54,7 +36,7 @@ func fill(t *testing.T, dir string, leave int64) func() {
 // log says so, refuses, and comes back once there is room, with everything it
 // confirmed and nothing twice.
 func TestDiskFull(t *testing.T) {
-	dir := smallDisk(t, "48")
+	dir := testkit.Tmpfs(t, 48<<20)
 	o := testOptions(dir)
 	o.MinFree = -1
 	l := mustOpen(t, o)
@@ -105,7 +87,7 @@ func TestDiskFull(t *testing.T) {
 
 // The guard refuses before anything breaks.
 func TestDiskGuard(t *testing.T) {
-	dir := smallDisk(t, "48")
+	dir := testkit.Tmpfs(t, 48<<20)
 	o := testOptions(dir)
 	o.MinFree = 8 << 20
 	l := mustOpen(t, o)

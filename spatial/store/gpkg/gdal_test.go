@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/store"
 	"cityhub/spatial/store/storetest"
@@ -15,12 +16,10 @@ import (
 // TestGDAL lets GDAL validate the file, read it and change it. It needs
 // gdal-bin and python3-gdal.
 func TestGDAL(t *testing.T) {
-	if _, err := exec.LookPath("ogrinfo"); err != nil {
-		t.Skip("ogrinfo is not installed (apt install gdal-bin python3-gdal)")
-	}
+	testkit.Require(t, "ogrinfo")
 	const python = "/usr/bin/python3" // Debian's own, which has GDAL's modules
 	if err := exec.Command(python, "-c", "import osgeo_utils.samples.validate_gpkg").Run(); err != nil {
-		t.Skip("GDAL's validate_gpkg is not installed (apt install python3-gdal)")
+		testkit.Missing(t, "GDAL's validate_gpkg is not installed (apt install python3-gdal)")
 	}
 	path := filepath.Join(t.TempDir(), "city.gpkg")
 	s := open(t, path, time.Now)
