@@ -26,10 +26,17 @@ import (
 
 // Store keeps one city.
 type Store interface {
+	Reader
 	// Import stores objects as one transaction: all of them, or after an error
 	// none. An error of objects ends it and comes back wrapped. Objects are only
 	// used until the next one is asked for.
 	Import(ctx context.Context, o ImportOptions, objects iter.Seq2[*spatial.CityObject, error]) (ImportResult, error)
+	// Close waits for what is under way. It can be called again.
+	Close() error
+}
+
+// Reader reads one city.
+type Reader interface {
 	// Get is the version of an object that is valid at a time, with its
 	// geometries; the zero time means now. NotFound where there is none.
 	Get(ctx context.Context, key Key, at time.Time) (*Version, error)
@@ -46,8 +53,6 @@ type Store interface {
 	// Parts are the objects that are parts of one at a time, ordered by ID:
 	// those that name it as a parent and those it names as children.
 	Parts(ctx context.Context, key Key, at time.Time) ([]*Version, error)
-	// Close waits for what is under way. It can be called again.
-	Close() error
 }
 
 // Key identifies an object over all its versions.
@@ -80,6 +85,11 @@ type ImportOptions struct {
 	// Complete says that the objects are all of the data set: those that it had
 	// and that do not come are no longer valid.
 	Complete bool
+	// End are identifiers of objects of the data set that are no longer valid.
+	// One that is not valid now is NotFound and nothing is stored.
+	End []string
+	// DryRun checks and counts everything and stores nothing.
+	DryRun bool
 }
 
 // ImportResult counts what an import did.
@@ -117,11 +127,19 @@ const MaxLimit = 10_000
 type Query struct {
 	Class      spatial.Class // empty: the objects that are of no class
 	Dataset    string        // empty: any
+	Datasets   []string      // of any of these; nil: any
+	Type       string        // empty: any
+	Positions  []int64       // at any of these, ascending; nil: at any
 	BBox       *BBox         // nil: everywhere, also the objects without geometry
 	At         time.Time     // zero: now
 	After      int64         // Page.Next of the page before
 	Limit      int           // 0: 1000; at most MaxLimit
 	Geometries bool          // false: Object.Geometries stays empty
+	// Keep, when set, is asked for each object that the rest selects, in their
+	// order; those that it refuses count neither for a page nor for Count. It
+	// sees the object without its geometries but with its footprint, and may
+	// not keep it. An error ends the query and comes back as it is.
+	Keep func(*Version) (bool, error)
 }
 
 // Check reports what is wrong with q.

@@ -57,6 +57,10 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		}
 		return none, fail(op, err)
 	}
+	if o.DryRun {
+		w.result.At = time.Time{}
+		return w.result, nil
+	}
 	if w.result.Added+w.result.Updated+w.result.Ended == 0 {
 		w.result.At = time.Time{}
 		return w.result, nil

@@ -3,6 +3,7 @@ package gpkg
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 
 	"cityhub/spatial/store"
 )
@@ -22,6 +23,19 @@ func conditionOf(q store.Query) condition {
 		c.now, c.nowArgs = c.now+` AND dataset = ?`, append(c.nowArgs, q.Dataset)
 		c.then, c.thenArgs = c.then+` AND dataset = ?`, append(c.thenArgs, q.Dataset)
 	}
+	both := func(condition string, arg any) {
+		c.now, c.nowArgs = c.now+` AND `+condition, append(c.nowArgs, arg)
+		c.then, c.thenArgs = c.then+` AND `+condition, append(c.thenArgs, arg)
+	}
+	if q.Datasets != nil {
+		both(`dataset IN (SELECT value FROM json_each(?))`, jsonArray(q.Datasets))
+	}
+	if q.Type != "" {
+		both(`type = ?`, q.Type)
+	}
+	if q.Positions != nil {
+		both(`fid IN (SELECT value FROM json_each(?))`, jsonArray(q.Positions))
+	}
 	if !q.At.IsZero() {
 		at := moment(q.At)
 		c.now, c.nowArgs = c.now+` AND valid_from <= ?`, append(c.nowArgs, at)
@@ -37,6 +51,15 @@ func conditionOf(q store.Query) condition {
 		c.nowArgs = append(c.nowArgs, b.West, b.East, b.South, b.North)
 	}
 	return c
+}
+
+// jsonArray is a list as SQLite's json_each takes it: one argument, however long.
+func jsonArray[T any](list []T) string {
+	b, err := json.Marshal(list)
+	if err != nil || list == nil {
+		return "[]" // texts and numbers always marshal
+	}
+	return string(b)
 }
 
 // Query is one page of objects, in the order in which they were first stored.
@@ -81,6 +104,18 @@ func (s *Store) Query(ctx context.Context, q store.Query) (store.Page, error) {
 				continue
 			}
 		}
+		if q.Keep != nil {
+			geometries := v.Object.Geometries
+			v.Object.Geometries = nil
+			keep, err := q.Keep(v)
+			if err != nil {
+				return store.Page{}, err
+			}
+			if !keep {
+				continue
+			}
+			v.Object.Geometries = geometries
+		}
 		if len(page.Versions) == limit {
 			page.Next = page.Versions[limit-1].Position
 			return page, nil
@@ -102,6 +137,9 @@ func (s *Store) Count(ctx context.Context, q store.Query) (int64, error) {
 	}
 	if q.BBox != nil && q.BBox.Empty {
 		return 0, nil
+	}
+	if q.Keep != nil {
+		return s.countKept(ctx, q)
 	}
 	c := conditionOf(q)
 	what := `count(*)`
@@ -141,4 +179,21 @@ func (s *Store) Count(ctx context.Context, q store.Query) (int64, error) {
 		}
 	}
 	return sum, fail(op, rows.Err())
+}
+
+// countKept counts what q.Keep keeps, page by page.
+func (s *Store) countKept(ctx context.Context, q store.Query) (int64, error) {
+	var n int64
+	q.Limit, q.Geometries = store.MaxLimit, false
+	for {
+		page, err := s.Query(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		n += int64(len(page.Versions))
+		if page.Next == 0 {
+			return n, nil
+		}
+		q.After = page.Next
+	}
 }

@@ -1,0 +1,78 @@
+// Package index holds the objects of the city that are valid now in memory:
+// where each lies, its footprint, class and type, found by place in
+// microseconds. It is a view of the city model's store, which has the rest.
+//
+// Coordinates are WGS 84 degrees, longitude first; distances are metres on the
+// ground, computed in the plane at the latitude asked about, which at the size
+// of a city is exact to some millimetres.
+package index
+
+import (
+	"github.com/paulmach/orb"
+
+	"cityhub/spatial"
+	"cityhub/spatial/store"
+)
+
+// Ref names an object of one View. Another View may give it to another object.
+type Ref uint32
+
+// View is the objects that one caller may see, as they were at one moment. It
+// is immutable and safe for concurrent use.
+type View interface {
+	// Version changes whenever the city changes; of the same View always the same.
+	Version() uint64
+	// Len is the number of objects.
+	Len() int
+	// Object is what the index knows of an object.
+	Object(Ref) Object
+	// Footprint is the object on the map: a Point, MultiPoint, LineString,
+	// MultiLineString, Polygon or MultiPolygon; nil where it has none. The caller
+	// may keep and change it.
+	Footprint(Ref) orb.Geometry
+	// At finds an object by its store.Version.Position.
+	At(position int64) (Ref, bool)
+	// Find finds an object by its key.
+	Find(store.Key) (Ref, bool)
+	// Search calls fn for the objects whose bound meets b until fn returns false.
+	Search(b orb.Bound, o Options, fn func(Ref) bool)
+	// Containing calls fn for the objects with a surface in which the point lies.
+	Containing(lon, lat float64, o Options, fn func(Ref) bool)
+	// Meeting calls fn for the objects whose footprint is at most metres from g,
+	// with the distance; zero metres: that have a point in common with g.
+	Meeting(g orb.Geometry, metres float64, o Options, fn func(ref Ref, metres float64) bool)
+	// Nearest is the k objects nearest to g, at most maxMetres away, the nearest
+	// first.
+	Nearest(g orb.Geometry, maxMetres float64, k int, o Options) []Near
+}
+
+// Object is what a View knows of an object.
+type Object struct {
+	Position int64 // store.Version.Position
+	Key      store.Key
+	Class    spatial.Class
+	Type     string
+	Name     string
+	Bound    orb.Bound // of the footprint; empty where it has none
+	// LowMetres and HighMetres are the heights of the geometry's lowest and
+	// highest points above the object's vertical datum; both NaN where the
+	// source had no heights.
+	LowMetres, HighMetres float64
+	Underground           bool // Class is underground
+}
+
+// Options narrow a search. The zero value narrows nothing.
+type Options struct {
+	Classes []spatial.Class // of any of these; the empty Class stands for objects of none; nil: all
+	Type    string          // empty: any
+	Dataset string          // empty: any
+	// MinSizeDegrees leaves out objects whose bound is narrower than this in both
+	// directions; points are kept. Whole branches of the index are skipped by it.
+	MinSizeDegrees float64
+}
+
+// Near is an object and its distance.
+type Near struct {
+	Ref    Ref
+	Metres float64
+}
