@@ -32,7 +32,8 @@ func (v *View) City() (*city.View, error) {
 	// data set was open must not be shown when it is closed.
 	c := &city.View{Key: fmt.Sprintf("%s@%d", v.Key(), v.g.catalogue().version), Index: o.Index.For(v.SeesDataset)}
 	c.Store = &reader{v: v, index: c.Index, store: o.City}
-	c.Observed = &observed{v: v, b: o.Join.Bindings()}
+	seen := &observed{v: v, b: o.Join.Bindings()}
+	c.Observed, c.Bindings = seen, seen
 	if v.all {
 		c.Edit = o.Editor
 	}

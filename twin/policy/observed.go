@@ -25,7 +25,10 @@ type observed struct {
 	b *state.Bindings
 }
 
-var _ city.Observed = (*observed)(nil)
+var (
+	_ city.Observed = (*observed)(nil)
+	_ city.Bindings = (*observed)(nil)
+)
 
 // datastream gives a Datastream that the caller sees; nil otherwise.
 func (o *observed) datastream(ctx context.Context, id twin.DatastreamID) (*city.Datastream, error) {
@@ -100,6 +103,37 @@ func (o *observed) readProperties(ctx context.Context) ([]city.Property, error) 
 			return out, nil
 		}
 	}
+}
+
+func (o *observed) Binding(ctx context.Context, id int64) (city.Binding, bool) {
+	if _, err := o.v.Datastream(ctx, twin.DatastreamID(id)); err != nil {
+		return city.Binding{}, false
+	}
+	b, ok := o.b.Of(twin.DatastreamID(id))
+	return city.Binding{Position: b.Position, How: b.How.String(), Metres: b.Metres, District: b.District, Cell: b.Cell}, ok
+}
+
+func (o *observed) Unplaced(ctx context.Context, after int64, limit int) (out []city.Unbound, total int, err error) {
+	o.b.Unplaced(0, func(id twin.DatastreamID, reason string) bool {
+		var ds *city.Datastream
+		if o.v.all && (int64(id) <= after || len(out) >= limit) {
+			total++ // seen without a look
+			return true
+		}
+		if ds, err = o.datastream(ctx, id); err != nil {
+			return false
+		}
+		if ds == nil {
+			return true
+		}
+		total++
+		if int64(id) > after && len(out) < limit {
+			out = append(out, city.Unbound{Datastream: ds, Reason: reason})
+		}
+		err = ctx.Err()
+		return err == nil
+	})
+	return out, total, err
 }
 
 // candidates calls fn for the ids that s can select, each once in order.
