@@ -4,7 +4,7 @@ package deptest
 // streams} ← cmd.
 func CityHub() Rules {
 	stores := []string{"twin/registry/...", "twin/series/...", "twin/state/...", "streams/log/...", "spatial/store/..."}
-	handlers := []string{"internal/web/...", "ingest/...", "twin/sensorthings/...", "twin/policy/...", "streams", "streams/ws/...", "streams/sse/...", "spatial/city/...", "spatial/features/...", "spatial/tiles/...", "spatial/tiles3d/...", "spatial/edr/...", "spatial/query/...", "net/http"}
+	handlers := []string{"internal/web/...", "ingest/...", "twin/sensorthings/...", "twin/policy/...", "streams", "streams/ws/...", "streams/sse/...", "spatial/city/...", "spatial/features/...", "spatial/tiles/...", "spatial/tiles3d/...", "spatial/edr/...", "spatial/objects/...", "spatial/query/...", "net/http"}
 	const nameWhy = "a package is named for its one responsibility; a drawer for everything has none"
 	return Rules{
 		Arrows: []Arrow{
