@@ -79,10 +79,95 @@ func special(r rune) bool {
 }
 
 // decodeAttributes reads a JSON object, also one that another program wrote.
-func decodeAttributes(b []byte) (spatial.Attributes, error) {
-	if string(b) == "{}" {
+// The attributes share the memory of s.
+func decodeAttributes(s string) (spatial.Attributes, error) {
+	if s == "{}" {
 		return nil, nil
 	}
+	if attributes, ok := scanAttributes(s); ok {
+		return attributes, nil
+	}
+	return decodeAny([]byte(s))
+}
+
+// scanAttributes reads what appendAttributes writes, as long as it is simple:
+// neither escapes nor arrays nor objects. It is what most rows are.
+func scanAttributes(s string) (spatial.Attributes, bool) {
+	if len(s) < 2 || s[0] != '{' {
+		return nil, false
+	}
+	attributes := make(spatial.Attributes, 0, 1+strings.Count(s, `,"`))
+	for s[0] == '{' || s[0] == ',' {
+		name, rest, ok := scanText(s[1:])
+		if !ok || len(rest) < 2 || rest[0] != ':' {
+			return nil, false
+		}
+		s = rest[1:]
+		if s[0] == '"' {
+			text, rest, ok := scanText(s)
+			if !ok || rest == "" {
+				return nil, false
+			}
+			attributes = append(attributes, spatial.Attribute{Name: name, Value: spatial.TextValue(text)})
+			s = rest
+			continue
+		}
+		end := strings.IndexAny(s, ",}")
+		if end < 0 {
+			return nil, false
+		}
+		v, ok := scanValue(s[:end])
+		if !ok {
+			return nil, false
+		}
+		attributes = append(attributes, spatial.Attribute{Name: name, Value: v})
+		s = s[end:]
+	}
+	return attributes, s == "}"
+}
+
+// scanText reads a JSON string without escapes and gives what is behind it.
+func scanText(s string) (text, rest string, ok bool) {
+	if s == "" || s[0] != '"' {
+		return "", "", false
+	}
+	ascii := true
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return s[1:i], s[i+1:], ascii || utf8.ValidString(s[1:i])
+		case c < ' ' || c == '\\':
+			return "", "", false
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return "", "", false
+}
+
+// scanValue reads a truth value, null or a number in the form in which it is
+// written. What else a number can look like is for decodeAny.
+func scanValue(s string) (spatial.Value, bool) {
+	switch s {
+	case "null":
+		return spatial.NullValue(), true
+	case "true", "false":
+		return spatial.BoolValue(s == "true"), true
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' {
+			return spatial.Value{}, false
+		}
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return spatial.IntValue(n), strconv.FormatInt(n, 10) == s
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return spatial.FloatValue(f), err == nil && floatText(f) == s
+}
+
+// decodeAny reads any JSON object.
+func decodeAny(b []byte) (spatial.Attributes, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, errors.New("attributes are no JSON object")

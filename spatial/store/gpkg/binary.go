@@ -100,6 +100,9 @@ func envelope(b []byte) (store.BBox, error) {
 		f := func(i int) float64 { return math.Float64frombits(order.Uint64(b[8+8*i:])) }
 		return store.BBox{West: f(0), East: f(1), South: f(2), North: f(3)}, nil
 	}
+	if b == nil {
+		return store.BBox{Empty: true}, nil
+	}
 	g, err := decodeGeometry(b)
 	if err != nil || g == nil {
 		return store.BBox{Empty: true}, err

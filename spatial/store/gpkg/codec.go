@@ -250,7 +250,7 @@ func (d *blobReader) geometry(g *spatial.Geometry) {
 			return
 		}
 		var err error
-		if s.Attributes, err = decodeAttributes([]byte(text)); err != nil {
+		if s.Attributes, err = decodeAttributes(text); err != nil {
 			d.fail(err)
 			return
 		}

@@ -126,7 +126,7 @@ func FuzzAttributes(f *testing.F) {
 	f.Add(`{"a":1,"b":1.0,"c":[{}],"a":null,"\u0000\"":"\ud800","big":123456789012345678901,"e":1e5,"t":true}`)
 	f.Add(`{`)
 	f.Fuzz(func(t *testing.T, s string) {
-		a, err := decodeAttributes([]byte(s))
+		a, err := decodeAttributes(s)
 		if err != nil {
 			return
 		}
@@ -134,7 +134,7 @@ func FuzzAttributes(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := decodeAttributes(b)
+		again, err := decodeAttributes(string(b))
 		if err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}

@@ -21,7 +21,10 @@ type row struct {
 	geom       []byte // nil: none
 	box        store.BBox
 	geometries []byte
+	low, high  float64  // heights of the geometries; NaN: none
 	hash       [16]byte // of all but the place in the source
+
+	old known // what is stored of it
 }
 
 // encoder makes rows of objects. It is for one goroutine.
@@ -71,6 +74,7 @@ func (e *encoder) row(o *spatial.CityObject) (*row, error) {
 		return nil, e.fault(o, "Geometries", "check the CRS and the unit of heights", err)
 	}
 	r.geometries = slices.Clone(e.buf)
+	r.low, r.high = heights(e.local)
 	if f := footprint(e.local); f != nil {
 		box := f.Bounds()
 		r.box = store.BBox{West: box.Min[0], South: box.Min[1], East: box.Max[0], North: box.Max[1]}
@@ -122,6 +126,23 @@ func (e *encoder) convert(o *spatial.CityObject) error {
 		e.local = append(e.local, g)
 	}
 	return nil
+}
+
+// heights are those of the lowest and highest points of the geometries that
+// have heights, or NaN.
+func heights(geometries []spatial.Geometry) (low, high float64) {
+	low, high = math.Inf(1), math.Inf(-1)
+	for i := range geometries {
+		if g := &geometries[i]; g.HasZ {
+			for p := 2; p < len(g.XYZ); p += 3 {
+				low, high = min(low, g.XYZ[p]), max(high, g.XYZ[p])
+			}
+		}
+	}
+	if low > high {
+		return math.NaN(), math.NaN()
+	}
+	return low, high
 }
 
 // hash is the same for objects that are the same but for their place in the source.

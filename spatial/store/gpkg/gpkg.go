@@ -54,6 +54,9 @@ type Store struct {
 	// writing admits one writer; a channel, so that waiting respects a context.
 	writing chan struct{}
 
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt // of read
+
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -79,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, &store.Error{Code: store.Unavailable, Op: op, Field: "Path", Message: "the folder cannot be made", Hint: "check the path and who may write there", Err: err}
 	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?"
-	s := &Store{o: o, writing: make(chan struct{}, 1)}
+	s := &Store{o: o, writing: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt)}
 	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "synchronous(FULL)", "cache_size(-131072)", "temp_store(MEMORY)"}, "_txlock": {"immediate"}}
 	if s.write, err = openDB(name, pragmas, 1); err != nil {
 		return nil, fail(op, err)
@@ -132,7 +135,12 @@ func (s *Store) prepare(ctx context.Context, op string) error {
 		if err := tx.QueryRowContext(ctx, `SELECT schema FROM cityhub_model`).Scan(&has); err != nil {
 			return fail(op, err)
 		}
-		if has != schemaVersion {
+		if has < schemaVersion {
+			if err := migrate(ctx, tx, op, has); err != nil {
+				return fail(op, err)
+			}
+		}
+		if has > schemaVersion {
 			return &store.Error{Code: store.Conflict, Op: op, Field: "Path", Message: "the file has schema " + strconv.Itoa(has) + ", this cityhub knows " + strconv.Itoa(schemaVersion), Hint: "start the newer cityhub that wrote it"}
 		}
 	}

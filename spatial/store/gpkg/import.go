@@ -46,7 +46,7 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 	}
 	seen, err := w.feed(ctx, objects)
 	if err == nil {
-		err = w.finish(o.Complete, seen)
+		err = w.finish(o, seen)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -57,11 +57,7 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		}
 		return none, fail(op, err)
 	}
-	if o.DryRun {
-		w.result.At = time.Time{}
-		return w.result, nil
-	}
-	if w.result.Added+w.result.Updated+w.result.Ended == 0 {
+	if o.DryRun || w.result.Added+w.result.Updated+w.result.Ended == 0 {
 		w.result.At = time.Time{}
 		return w.result, nil
 	}
@@ -79,10 +75,8 @@ func (w *writer) feed(ctx context.Context, objects iter.Seq2[*spatial.CityObject
 	go func() {
 		defer close(stopped)
 		for batch := range batches {
-			for _, r := range batch {
-				if failed = w.put(r); failed != nil {
-					return
-				}
+			if failed = w.put(batch); failed != nil {
+				return
 			}
 		}
 	}()

@@ -91,18 +91,23 @@ func (s *Store) Query(ctx context.Context, q store.Query) (store.Page, error) {
 		return page, fail(op, err)
 	}
 	defer func() { _ = rows.Close() }() // Err below has what matters
+	sc := newScanner(op)
 	for rows.Next() {
-		v, err := scan(op, rows)
-		if err != nil {
+		if err := sc.row(rows); err != nil {
 			return store.Page{}, err
 		}
 		if q.BBox != nil {
-			if v.Footprint == nil {
+			b, err := envelope(sc.geom())
+			if err != nil {
+				return store.Page{}, &store.Error{Code: store.Corrupt, Op: op, Field: tableOf(q.Class) + ".geom", Err: err}
+			}
+			if b.Empty || !q.BBox.Intersects(b.West, b.South, b.East, b.North) {
 				continue
 			}
-			if b := v.Footprint.Bounds(); !q.BBox.Intersects(b.Min[0], b.Min[1], b.Max[0], b.Max[1]) {
-				continue
-			}
+		}
+		v, err := sc.version()
+		if err != nil {
+			return store.Page{}, err
 		}
 		if q.Keep != nil {
 			geometries := v.Object.Geometries
