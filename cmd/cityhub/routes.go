@@ -13,6 +13,7 @@ import (
 
 	"cityhub/internal/api"
 	"cityhub/internal/web"
+	"cityhub/spatial/objects"
 	"cityhub/streams"
 	"cityhub/streams/log"
 	"cityhub/streams/sse"
@@ -61,6 +62,7 @@ func (h *hub) routes() (http.Handler, error) {
 	mux.Handle(sensorthings.Prefix, web.OpenReads(things))
 	mux.Handle(sensorthings.Prefix+"/", web.OpenReads(things))
 	mux.Handle("/api/", management)
+	mux.Handle(objects.Prefix+"/", web.OpenReads(objects.New(objects.Options{Gate: cityGate{h.gate, h.city}, Problem: spatialProblem})))
 	mux.Handle("/stream", socket)
 	mux.Handle("/stream/events", events)
 	mux.Handle("GET /problems/{code}", web.ProblemTypes())
@@ -105,6 +107,7 @@ func (h *hub) health(ctx context.Context) (parts []partHealth, all bool) {
 		series = h.follows(&h.seriesFault, h.stored.position())
 	}
 	add("series", series)
+	add("city", h.city.Healthy())
 	select {
 	case <-h.streams.Ready():
 		add("streams", h.follows(&h.streamsFault, h.streams.Position()))

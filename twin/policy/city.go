@@ -131,6 +131,19 @@ func (r *reader) Parts(ctx context.Context, key store.Key, at time.Time) ([]*sto
 	return r.store.Parts(ctx, key, at)
 }
 
+// LastImport counts imports of all data sets; it tells that something changed,
+// not what.
+func (r *reader) LastImport(ctx context.Context) (int64, error) { return r.store.LastImport(ctx) }
+
+// Changes are given to who sees everything: what ended is known by its position
+// alone, of which nobody can tell whether the caller might have seen it.
+func (r *reader) Changes(ctx context.Context, after int64, fn func(store.Change) error) (int64, error) {
+	if !r.v.all {
+		return 0, &city.Error{Code: city.Forbidden, Message: "the feed of changes is for those who see the whole model", Hint: "compare two times instead"}
+	}
+	return r.store.Changes(ctx, after, fn)
+}
+
 // extentOf is the rectangle around the objects of a class.
 func extentOf(v index.View, class spatial.Class) store.BBox {
 	out := store.BBox{Empty: true}
