@@ -11,7 +11,8 @@ import (
 // query is Options and a place, made ready for the tree. It stays on the stack.
 type query struct {
 	view    *view
-	o       *Options
+	typ     string  // empty: any
+	dataset string  // empty: any
 	classes uint8   // bits
 	size    int32   // least size
 	where   [2]rect // of which either is met; the second is mostly empty
@@ -42,7 +43,7 @@ func classBit(c spatial.Class) uint8 {
 }
 
 func (q *query) narrow(o *Options) {
-	q.o = o
+	q.typ, q.dataset = o.Type, o.Dataset
 	q.classes = allClasses
 	if o.Classes != nil {
 		q.classes = 0
@@ -92,7 +93,7 @@ func (q *query) wants(p *part, i int) bool {
 		return false
 	}
 	g := &q.view.groups[s.group[i]]
-	return g.bit&q.classes != 0 && (q.o.Type == "" || g.typ == q.o.Type) && (q.o.Dataset == "" || g.dataset == q.o.Dataset)
+	return g.bit&q.classes != 0 && (q.typ == "" || g.typ == q.typ) && (q.dataset == "" || g.dataset == q.dataset)
 }
 
 // wantsNode reports whether there may be something below a node.
