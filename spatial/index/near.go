@@ -17,6 +17,24 @@ func newFigure(g orb.Geometry) *figure {
 	return f
 }
 
+// Measure measures the distance of geometries from one of them, as Meeting
+// does. It does not change and is safe for concurrent use.
+type Measure struct{ figure *figure }
+
+// NewMeasure measures from g.
+func NewMeasure(g orb.Geometry) Measure { return Measure{newFigure(g)} }
+
+// Metres is the distance to h; zero where they have a point in common,
+// infinite where either is empty.
+func (m Measure) Metres(h orb.Geometry) float64 {
+	f := newFigure(h)
+	if f == nil || m.figure == nil {
+		return math.Inf(1)
+	}
+	at := planeFor(m.figure, f.bound)
+	return at.distance(f, m.figure, turn(m.figure, at.lon), math.Inf(1))
+}
+
 // distanceTo is the distance of f from object i, more than limit where it is.
 func (p *part) distanceTo(f *figure, i int, limit float64, s *scratch) float64 {
 	if !p.shape(i, &s.shape) {

@@ -168,6 +168,9 @@ func TestPlacesAndContacts(t *testing.T) {
 		if math.Abs(got-c.metres) > 0.01 {
 			t.Errorf("%s: %v metres, expected %v", c.name, got, c.metres)
 		}
+		if m := NewMeasure(c.g).Metres(v.Footprint(0)); c.metres > 0 && math.Abs(m-c.metres) > 0.01 {
+			t.Errorf("%s: measured %v metres, expected %v", c.name, m, c.metres)
+		}
 		if p, ok := c.g.(orb.Point); ok {
 			n := 0
 			if v.Containing(p[0], p[1], Options{}, func(Ref) bool { n++; return true }); n != map[bool]int{true: 1}[c.metres == 0] {
