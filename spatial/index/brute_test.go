@@ -309,7 +309,7 @@ func (m metric) distance(n metric) float64 {
 func distance(v *store.Version, g orb.Geometry) float64 {
 	f := rounded(v.Footprint)
 	b, at := f.Bound(), boundOf(g)
-	lat := min(max((b.Min[1]+b.Max[1])/2, at.Min[1]), at.Max[1])
+	lat := (max(b.Min[1], at.Min[1]) + min(b.Max[1], at.Max[1])) / 2
 	return metricOf(f, at.Min[0], lat).distance(metricOf(g, at.Min[0], lat))
 }
 

@@ -13,9 +13,9 @@ const (
 	eccentrity2 = flattening * (2 - flattening)
 )
 
-// perDegreeAt is the length of a degree of longitude and of latitude at a
+// MetresPerDegree is the length of a degree of longitude and of latitude at a
 // latitude, in metres: along the parallel and the meridian of the ellipsoid.
-func perDegreeAt(lat float64) (x, y float64) {
+func MetresPerDegree(lat float64) (x, y float64) {
 	const degree = math.Pi / 180
 	sin, cos := math.Sincos(min(max(lat, -90), 90) * degree)
 	w2 := 1 - eccentrity2*sin*sin
@@ -30,12 +30,28 @@ type plane struct {
 }
 
 // planeFor is the plane for the distance between f and what has the bound b: at
-// the latitude of f that is nearest to the middle of b.
+// the latitude in the middle of where both are or, if there is none, in the
+// middle between them.
 func planeFor(f *figure, b orb.Bound) plane {
-	lat := min(max((b.Min[1]+b.Max[1])/2, f.bound.Min[1]), f.bound.Max[1])
-	x, y := perDegreeAt(lat)
+	lat := (max(b.Min[1], f.bound.Min[1]) + min(b.Max[1], f.bound.Max[1])) / 2
+	x, y := MetresPerDegree(lat)
 	return plane{(b.Min[0] + b.Max[0]) / 2, lat, x, y}
 }
+
+// leastPerDegree is the least length of a degree between two latitudes, in
+// metres: what is far by it is far in the planes of all latitudes between.
+func leastPerDegree(south, north float64) (x, y float64) {
+	xs, ys := MetresPerDegree(south)
+	xn, yn := MetresPerDegree(north)
+	x, y = min(xs, xn), min(ys, yn)
+	if south < 0 && north > 0 {
+		_, y = MetresPerDegree(0)
+	}
+	return x, y
+}
+
+// leastPerLatitude is less than a degree of latitude is long anywhere, in metres.
+const leastPerLatitude = 110_000
 
 // turn is by how many degrees f is to be moved so that it lies on the same side
 // of the antimeridian as what has its middle at lon.

@@ -19,7 +19,7 @@ type Settings struct {
 	// versions of different runs of the program do not meet in somebody's cache.
 	FirstVersion uint64
 	// PageSize is the number of objects that Load asks the store for at once; 0:
-	// 2000. At most store.MaxLimit.
+	// 1000. At most store.MaxLimit.
 	PageSize int
 }
 
@@ -47,7 +47,7 @@ func New(o Settings) *Index {
 		o.FirstVersion = rand.Uint64() >> 12 // exact in JSON too
 	}
 	if o.PageSize <= 0 {
-		o.PageSize = 2000
+		o.PageSize = 1000
 	}
 	o.PageSize = min(o.PageSize, store.MaxLimit)
 	x := &Index{o: o, hash: keyHash{maphash.MakeSeed()}, scratch: &scratchPool{}, groupOf: make(map[groupKey]uint32)}

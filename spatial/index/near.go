@@ -17,17 +17,22 @@ func newFigure(g orb.Geometry) *figure {
 	return f
 }
 
-// leastPerDegree is the least length of a degree within the latitudes of f, in
-// metres: what is far by it is far in each of the planes for f.
-func (f *figure) leastPerDegree() (x, y float64) {
-	south, north := f.bound.Min[1], f.bound.Max[1]
-	xs, ys := perDegreeAt(south)
-	xn, yn := perDegreeAt(north)
-	x, y = min(xs, xn), min(ys, yn)
-	if south < 0 && north > 0 {
-		_, y = perDegreeAt(0)
+// Measure measures the distance of geometries from one of them, as Meeting
+// does. It does not change and is safe for concurrent use.
+type Measure struct{ figure *figure }
+
+// NewMeasure measures from g.
+func NewMeasure(g orb.Geometry) Measure { return Measure{newFigure(g)} }
+
+// Metres is the distance to h; zero where they have a point in common,
+// infinite where either is empty.
+func (m Measure) Metres(h orb.Geometry) float64 {
+	f := newFigure(h)
+	if f == nil || m.figure == nil {
+		return math.Inf(1)
 	}
-	return x, y
+	at := planeFor(m.figure, f.bound)
+	return at.distance(f, m.figure, turn(m.figure, at.lon), math.Inf(1))
 }
 
 // distanceTo is the distance of f from object i, more than limit where it is.
@@ -47,9 +52,9 @@ func (v *view) Meeting(g orb.Geometry, metres float64, o Options, fn func(ref Re
 	if f == nil || math.IsNaN(metres) || metres < 0 {
 		return
 	}
-	x, y := f.leastPerDegree()
 	reach := (metres + ContactMetres) * (1 + 1e-9)
 	b := f.bound
+	x, y := leastPerDegree(b.Min[1]-reach/leastPerLatitude, b.Max[1]+reach/leastPerLatitude)
 	b.Min[1], b.Max[1] = b.Min[1]-reach/y, b.Max[1]+reach/y
 	if dx := reach / max(x, 1e-9); b.Max[0]-b.Min[0]+2*dx < 360 {
 		b.Min[0], b.Max[0] = b.Min[0]-dx, b.Max[0]+dx
@@ -136,6 +141,10 @@ func (h *steps) pop() step {
 	}
 }
 
+// nearMetres is up to where Nearest takes the same least length of a degree for
+// all nodes; beyond, each node's own.
+const nearMetres = 50_000
+
 // Nearest implements View: the nearest node or object first (G. Hjaltason, H.
 // Samet, "Distance Browsing in Spatial Databases", ACM TODS 24, 1999).
 func (v *view) Nearest(g orb.Geometry, maxMetres float64, k int, o Options) []Near {
@@ -145,10 +154,16 @@ func (v *view) Nearest(g orb.Geometry, maxMetres float64, k int, o Options) []Ne
 	}
 	q := query{view: v}
 	q.narrow(&o)
-	x, y := f.leastPerDegree()
+	south, north := f.bound.Min[1], f.bound.Max[1]
 	middle := (f.bound.Min[0] + f.bound.Max[0]) / 2
+	reach := min(maxMetres, nearMetres) / leastPerLatitude
+	x, y := leastPerDegree(south-reach, north+reach)
 	least := func(r rect) float64 {
 		b := r.bound()
+		x, y := x, y
+		if maxMetres > nearMetres {
+			x, y = leastPerDegree(min(south, b.Min[1]), max(north, b.Max[1]))
+		}
 		gap := math.Inf(1)
 		for _, t := range [...]float64{0, 360, -360} { // whichever way round
 			gap = min(gap, plane{middle, 0, x, y}.gap(b, f.bound, t))

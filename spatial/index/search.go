@@ -11,10 +11,11 @@ import (
 // query is Options and a place, made ready for the tree. It stays on the stack.
 type query struct {
 	view    *view
-	o       *Options
+	typ     string  // empty: any
+	dataset string  // empty: any
 	classes uint8   // bits
 	size    int32   // least size
-	where   [2]rect // of which either is met; the second is mostly empty
+	where   [2]rect // of which either is met: on both sides of the antimeridian
 	kinds   uint8   // bits of the kinds of footprints; zero: any
 	fn      func(Ref) bool
 }
@@ -42,7 +43,7 @@ func classBit(c spatial.Class) uint8 {
 }
 
 func (q *query) narrow(o *Options) {
-	q.o = o
+	q.typ, q.dataset = o.Type, o.Dataset
 	q.classes = allClasses
 	if o.Classes != nil {
 		q.classes = 0
@@ -56,8 +57,7 @@ func (q *query) narrow(o *Options) {
 }
 
 // place sets where to search. A bound whose west is greater than its east crosses
-// the antimeridian, and so does one that goes beyond 180 degrees. It reports
-// whether there is such a place.
+// the antimeridian. It reports whether there is such a place.
 func (q *query) place(b orb.Bound) bool {
 	west, south, east, north := b.Min[0], b.Min[1], b.Max[0], b.Max[1]
 	q.where[1] = noRect()
@@ -66,14 +66,14 @@ func (q *query) place(b orb.Bound) bool {
 	}
 	r := rect{quantum(west), quantum(south), quantum(east), quantum(north)}
 	q.where[0] = r
-	switch {
-	case west > east:
+	turn := -360.0 // an object may reach beyond 180 degrees, and so may b
+	if west+east < 0 {
+		turn = 360
+	}
+	q.where[1] = rect{quantum(west + turn), r.minY, quantum(east + turn), r.maxY}
+	if west > east {
 		q.where[0].maxX = math.MaxInt32
 		q.where[1] = rect{math.MinInt32, r.minY, r.maxX, r.maxY}
-	case east > 180:
-		q.where[1] = rect{quantum(west - 360), r.minY, quantum(east - 360), r.maxY}
-	case west < -180:
-		q.where[1] = rect{quantum(west + 360), r.minY, quantum(east + 360), r.maxY}
 	}
 	return true
 }
@@ -92,7 +92,7 @@ func (q *query) wants(p *part, i int) bool {
 		return false
 	}
 	g := &q.view.groups[s.group[i]]
-	return g.bit&q.classes != 0 && (q.o.Type == "" || g.typ == q.o.Type) && (q.o.Dataset == "" || g.dataset == q.o.Dataset)
+	return g.bit&q.classes != 0 && (q.typ == "" || g.typ == q.typ) && (q.dataset == "" || g.dataset == q.dataset)
 }
 
 // wantsNode reports whether there may be something below a node.
