@@ -54,4 +54,3 @@ func TestGeoPackageBinaryBytes(t *testing.T) { // OGC 12-128r17 section 2.1.3
 		t.Errorf("%x\nwant %x", got, want)
 	}
 }
-
