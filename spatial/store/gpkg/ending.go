@@ -5,15 +5,16 @@ import (
 	"slices"
 
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
 
 // look finds what the city has of the objects of a batch.
-func (w *writer) look(batch []*row) error {
+func (w *writer) look(batch []*item) error {
 	left := batch
 	for i := range w.tables { // its class first: it is there nearly always
-		byTable := make([][]*row, len(w.tables))
+		byTable := make([][]*item, len(w.tables))
 		for _, r := range left {
-			k := (r.table + i) % len(w.tables)
+			k := (r.Class + i) % len(w.tables)
 			byTable[k] = append(byTable[k], r)
 		}
 		left = nil
@@ -39,14 +40,14 @@ func (w *writer) look(batch []*row) error {
 }
 
 // lookIn finds objects in a table and gives those that are not there.
-func (w *writer) lookIn(table int, part []*row) ([]*row, error) {
+func (w *writer) lookIn(table int, part []*item) ([]*item, error) {
 	found, err := w.find(table, ids(part))
 	if err != nil {
 		return nil, err
 	}
-	var missing []*row
+	var missing []*item
 	for _, r := range part {
-		if old, ok := found[r.object.ID]; ok {
+		if old, ok := found[r.Object.ID]; ok {
 			r.old = old
 		} else {
 			missing = append(missing, r)
@@ -55,10 +56,10 @@ func (w *writer) lookIn(table int, part []*row) ([]*row, error) {
 	return missing, nil
 }
 
-func ids(part []*row) []string {
+func ids(part []*item) []string {
 	all := make([]string, len(part))
 	for i, r := range part {
-		all[i] = r.object.ID
+		all[i] = r.Object.ID
 	}
 	return all
 }
@@ -106,7 +107,7 @@ func (w *writer) find(table int, ids []string) (map[string]known, error) {
 }
 
 // lookBack finds the numbers of objects that once were in the city.
-func (w *writer) lookBack(part []*row) error {
+func (w *writer) lookBack(part []*item) error {
 	s, err := w.stmt(`SELECT id, min(fid) FROM cityhub_history WHERE dataset = ? AND id IN (`+marks(lookRows, 1)+`) GROUP BY id`, "")
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (w *writer) lookBack(part []*row) error {
 		found[id] = fid
 	}
 	for _, r := range part {
-		r.old.fid = found[r.object.ID]
+		r.old.fid = found[r.Object.ID]
 	}
 	return rows.Err()
 }
@@ -190,7 +191,7 @@ func (w *writer) endNamed(names []string, seen map[[16]byte]struct{}) error {
 			return w.endFault(store.Invalid, id, "it is to end twice; expected each identifier once")
 		}
 		once[id] = true
-		if _, ok := seen[keyOf(id)]; ok {
+		if _, ok := seen[record.KeyOf(id)]; ok {
 			return w.endFault(store.Invalid, id, "it is to end and comes among the objects as well; expected one of both")
 		}
 	}
@@ -251,7 +252,7 @@ func (w *writer) missing(table int, seen map[[16]byte]struct{}) ([]known, error)
 		if err := rows.Scan(&id, &k.fid, &geom); err != nil {
 			return nil, err
 		}
-		if _, ok := seen[keyOf(id)]; ok {
+		if _, ok := seen[record.KeyOf(id)]; ok {
 			continue
 		}
 		if geom != nil {

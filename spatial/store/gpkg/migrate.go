@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
 
 // migrate brings the tables of an older cityhub to today's schema.
@@ -86,11 +87,11 @@ func fillHeights(ctx context.Context, tx *sql.Tx, op, name string) error {
 				return nil, 0, err
 			}
 			last = h.version
-			geometries, err := decodeGeometries(b)
+			geometries, err := record.DecodeGeometries(b)
 			if err != nil {
 				return nil, 0, &store.Error{Code: store.Corrupt, Op: op, Field: "cityhub_version.geometries", Message: fmt.Sprintf("version %d", h.version), Hint: "restore the file from a backup, or import the sources into a new one", Err: err}
 			}
-			if h.low, h.high = heights(geometries); !math.IsNaN(h.low) {
+			if h.low, h.high = record.Heights(geometries); !math.IsNaN(h.low) {
 				all = append(all, h)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
 
 // envelopeSQL is as much of a geometry as envelope needs.
@@ -103,9 +104,9 @@ func (s *scanner) version() (*store.Version, error) {
 		v.Footprint, errs[0] = decodeGeometry(geom)
 	}
 	if geometries, _ := s.values[24].([]byte); geometries != nil {
-		o.Geometries, errs[1] = decodeGeometries(geometries)
+		o.Geometries, errs[1] = record.DecodeGeometries(geometries)
 	}
-	o.Attributes, errs[2] = decodeAttributes(s.str(7))
+	o.Attributes, errs[2] = record.DecodeAttributes(s.str(7))
 	if parents := s.str(8); parents != "" {
 		errs[3] = json.Unmarshal([]byte(parents), &o.Parents)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
 
 const (
@@ -140,10 +141,19 @@ func (w *writer) stmt(query, table string) (*sql.Stmt, error) {
 	return s, nil
 }
 
+// item is an object that is imported.
+type item struct {
+	*record.Record       // its Class is its index in tables as well
+	old            known // what is stored of it
+}
+
 // put stores objects: each as a new one, a new version or not at all.
-func (w *writer) put(batch []*row) error {
-	for _, r := range batch {
-		r.old.table = -1
+func (w *writer) put(records []*record.Record) error {
+	items := make([]item, len(records))
+	batch := make([]*item, len(records))
+	for i, r := range records {
+		items[i] = item{r, known{table: -1}}
+		batch[i] = &items[i]
 	}
 	if !w.first {
 		if err := w.look(batch); err != nil {
@@ -156,9 +166,9 @@ func (w *writer) put(batch []*row) error {
 		switch old := r.old; {
 		case old.table < 0:
 			w.result.Added++
-		case old.hash == string(r.hash[:]):
+		case old.hash == string(r.Hash[:]):
 			w.result.Unchanged++
-		case old.table == r.table:
+		case old.table == r.Class:
 			w.result.Updated++
 			replaced[old.table] = append(replaced[old.table], old)
 		default:
@@ -175,7 +185,7 @@ func (w *writer) put(batch []*row) error {
 		}
 	}
 	for _, r := range batch {
-		if r.old.table >= 0 && r.old.hash == string(r.hash[:]) {
+		if r.old.table >= 0 && r.old.hash == string(r.Hash[:]) {
 			continue
 		}
 		if err := w.insert(r); err != nil {
@@ -186,14 +196,14 @@ func (w *writer) put(batch []*row) error {
 }
 
 // insert queues the new version of an object.
-func (w *writer) insert(r *row) error {
+func (w *writer) insert(r *item) error {
 	fid := r.old.fid
 	if fid == 0 {
 		w.fid++
 		fid = w.fid
 	}
 	w.version++
-	t, o := &w.tables[r.table], &r.object
+	t, o := &w.tables[r.Class], &r.Object
 	parents, err := list(o.Parents)
 	if err != nil {
 		return err
@@ -206,25 +216,25 @@ func (w *writer) insert(r *row) error {
 	if o.Height.From != "" {
 		height, base = o.Height.Metres, o.Height.BaseMetres
 	}
-	if !math.IsNaN(r.low) {
-		low, high = r.low, r.high
+	if !math.IsNaN(r.Low) {
+		low, high = r.Low, r.High
 	}
-	t.rows = append(t.rows, fid, blob(r.geom), w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)), r.attributes, parents, children,
+	t.rows = append(t.rows, fid, blob(r.Footprint), w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)), r.Attributes, parents, children,
 		height, base, text(o.Height.From), o.CRS.Horizontal, number(o.CRS.Vertical), text(o.CRS.VerticalDatum),
 		text(o.Source.File), number(o.Source.Line), o.Source.Offset, w.version, w.at, low, high)
-	w.blobs = append(w.blobs, w.version, r.hash[:], r.geometries)
+	w.blobs = append(w.blobs, w.version, r.Hash[:], r.Geometries)
 	t.changed = true
-	if b := r.box; !b.Empty {
+	if b := r.Box; !b.Empty {
 		t.extent = union(t.extent, b)
 	}
-	switch in := r.old.table == r.table; {
+	switch in := r.old.table == r.Class; {
 	case t.empty:
-		if !r.box.Empty {
-			t.entries = append(t.entries, entryOf(fid, r.box))
+		if !r.Box.Empty {
+			t.entries = append(t.entries, entryOf(fid, r.Box))
 		}
-	case in && r.old.box == r.box:
+	case in && r.old.box == r.Box:
 	default:
-		t.moves = append(t.moves, move{rtreeEntry: entryOf(fid, r.box), out: in && !r.old.box.Empty, in: !r.box.Empty})
+		t.moves = append(t.moves, move{rtreeEntry: entryOf(fid, r.Box), out: in && !r.old.box.Empty, in: !r.Box.Empty})
 	}
 	if len(t.rows) >= insertRows*columnCount {
 		if err := w.flush(t); err != nil {
@@ -240,8 +250,8 @@ func (w *writer) insert(r *row) error {
 }
 
 // parts notes who is part of whom.
-func (w *writer) parts(r *row) error {
-	o := &r.object
+func (w *writer) parts(r *item) error {
+	o := &r.Object
 	if len(o.Parents)+len(o.Children) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package gpkg
+package record
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 	"cityhub/spatial"
 )
 
-// appendAttributes writes attributes as one JSON object that keeps their order
+// AppendAttributes writes attributes as one JSON object that keeps their order
 // and their types: a Float always has a point or an exponent, an Int never.
 // Text that is not UTF-8 gets U+FFFD for what is not. No attributes are "{}".
-func appendAttributes(b []byte, attributes spatial.Attributes) ([]byte, error) {
+func AppendAttributes(b []byte, attributes spatial.Attributes) ([]byte, error) {
 	b = append(b, '{')
 	for i := range attributes {
 		a := &attributes[i]
@@ -78,9 +78,9 @@ func special(r rune) bool {
 	return r < ' ' || r == '"' || r == '\\' || r == utf8.RuneError
 }
 
-// decodeAttributes reads a JSON object, also one that another program wrote.
+// DecodeAttributes reads a JSON object, also one that another program wrote.
 // The attributes share the memory of s.
-func decodeAttributes(s string) (spatial.Attributes, error) {
+func DecodeAttributes(s string) (spatial.Attributes, error) {
 	if s == "{}" {
 		return nil, nil
 	}
@@ -90,7 +90,7 @@ func decodeAttributes(s string) (spatial.Attributes, error) {
 	return decodeAny([]byte(s))
 }
 
-// scanAttributes reads what appendAttributes writes, as long as it is simple:
+// scanAttributes reads what AppendAttributes writes, as long as it is simple:
 // neither escapes nor arrays nor objects. It is what most rows are.
 func scanAttributes(s string) (spatial.Attributes, bool) {
 	if len(s) < 2 || s[0] != '{' {
