@@ -15,6 +15,7 @@ import (
 	"cityhub/spatial/citymodel/csvwkt"
 	"cityhub/spatial/citymodel/geojson"
 	"cityhub/spatial/citymodel/internal/jsonscan"
+	"cityhub/spatial/citymodel/kml"
 	"cityhub/spatial/citymodel/shapefile"
 )
 
@@ -47,6 +48,7 @@ var formats = []format{
 	{Format{"geojson", []string{".geojson"}, "GeoJSON"}, openGeoJSON},
 	{Format{"geojsonseq", []string{".geojsonl", ".geojsonseq", ".geojsons"}, "GeoJSON text sequence"}, openGeoJSONSeq},
 	{Format{"shapefile", []string{".shp"}, "Esri Shapefile"}, openShapefile},
+	{Format{"kml", []string{".kml", ".kmz"}, "KML"}, openKML},
 	{Format{"csv", []string{".csv", ".tsv"}, "CSV with well-known text or coordinates"}, openCSV},
 }
 
@@ -228,6 +230,8 @@ func openGeoJSON(s *source) (citymodel.Reader, error) {
 func openGeoJSONSeq(s *source) (citymodel.Reader, error) {
 	return geojson.NewSeqReader(s.stream(), s.geojsonOptions()), nil
 }
+
+func openKML(s *source) (citymodel.Reader, error) { return kml.Open(s.stream(), s.o.FeatureOptions) }
 
 func openCSV(s *source) (citymodel.Reader, error) {
 	return csvwkt.Open(s.stream(), csvwkt.Options{FeatureOptions: s.o.FeatureOptions, Column: s.o.Column, X: s.o.X, Y: s.o.Y, Z: s.o.Z, Encoding: s.o.Encoding})

@@ -85,6 +85,9 @@ func TestGDALsOldTown(t *testing.T) {
 		{"zipped.shz", "Shapefile", tenBytes, []string{"-f", "ESRI Shapefile", "-lco", "ENCODING=UTF-8"}, 0},
 		{"buildings.csv", "CSV", nil, []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT"}, 1e-9},
 		{"semicolon.csv", "CSV", nil, []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT", "-lco", "SEPARATOR=SEMICOLON", "-lco", "WRITE_BOM=YES"}, 1e-9},
+		{"old.kml", "KML", nil, []string{"-f", "KML"}, 1e-9},
+		{"lib.kml", "KML", nil, []string{"-f", "LIBKML", "-limit", "400"}, 1e-9},
+		{"lib.kmz", "KML", nil, []string{"-f", "LIBKML", "-limit", "400"}, 1e-9},
 		{"seq.geojsonl", "GeoJSONSeq", nil, []string{"-f", "GeoJSONSeq", "-lco", "COORDINATE_PRECISION=9"}, 1e-9},
 		{"rs.txt", "GeoJSONSeq", nil, []string{"-f", "GeoJSONSeq", "-lco", "RS=YES", "-lco", "COORDINATE_PRECISION=9"}, 1e-9},
 	} {
@@ -97,7 +100,11 @@ func TestGDALsOldTown(t *testing.T) {
 			if got.tally.Dropped != 0 || got.tally.Objects != len(got.objects) {
 				t.Errorf("%+v\n%v", got.tally, got.problems[:min(5, len(got.problems))])
 			}
-			compare(t, got.objects, want.objects, c.rename, c.places)
+			objects := want.objects
+			if slices.Contains(c.args, "-limit") { // this driver of GDAL takes minutes for all
+				objects = objects[:400]
+			}
+			compare(t, got.objects, objects, c.rename, c.places)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package open
 
 import (
 	"archive/zip"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -180,7 +181,10 @@ func (s *source) dataSet(z *zip.Reader) (*zip.File, error) {
 		// In a KMZ it is the first KML file in the main folder (OGC 12-007r2
 		// annex C); others are for its network links.
 		if strings.EqualFold(f.Name, "doc.kml") && s.o.Member == "" {
-			return f, nil
+			if links, err := onlyLinks(f); err != nil || !links {
+				return f, err
+			}
+			continue
 		}
 		found = append(found, f)
 		if len(names) < 300 {
@@ -209,4 +213,18 @@ func (s *source) dataSet(z *zip.Reader) (*zip.File, error) {
 		return nil, faultf(citymodel.Missing, "none of the %d entries of the archive is a data set; expected one that ends in %s", len(z.File), strings.Join(dataExtensions, ", "))
 	}
 	return nil, faultf(citymodel.BadReference, "the archive has %d data sets: %s; name one of them as the member to read", len(found), strings.TrimPrefix(names, ", "))
+}
+
+// onlyLinks reports whether a KML file has links to others and, as far as it is
+// looked at, no objects: GDAL writes such a doc.kml beside the layers.
+func onlyLinks(f *zip.File) (bool, error) {
+	r, err := f.Open()
+	if err != nil {
+		return false, err
+	}
+	b, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err = errors.Join(err, r.Close()); err != nil {
+		return false, err
+	}
+	return bytes.Contains(b, []byte("<NetworkLink")) && !bytes.Contains(b, []byte("<Placemark")), nil
 }
