@@ -14,6 +14,7 @@ import (
 	"cityhub/spatial/citymodel/cityjson"
 	"cityhub/spatial/citymodel/csvwkt"
 	"cityhub/spatial/citymodel/geojson"
+	"cityhub/spatial/citymodel/geopackage"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 	"cityhub/spatial/citymodel/kml"
 	"cityhub/spatial/citymodel/shapefile"
@@ -48,6 +49,7 @@ var formats = []format{
 	{Format{"geojson", []string{".geojson"}, "GeoJSON"}, openGeoJSON},
 	{Format{"geojsonseq", []string{".geojsonl", ".geojsonseq", ".geojsons"}, "GeoJSON text sequence"}, openGeoJSONSeq},
 	{Format{"shapefile", []string{".shp"}, "Esri Shapefile"}, openShapefile},
+	{Format{"geopackage", []string{".gpkg"}, "GeoPackage"}, openGeoPackage},
 	{Format{"kml", []string{".kml", ".kmz"}, "KML"}, openKML},
 	{Format{"csv", []string{".csv", ".tsv"}, "CSV with well-known text or coordinates"}, openCSV},
 }
@@ -85,6 +87,8 @@ func known() string {
 func (s *source) recognise() (string, error) {
 	text := bytes.TrimLeft(bytes.TrimPrefix(s.head, []byte("\ufeff")), " \t\r\n")
 	switch {
+	case geopackage.Recognise(s.head):
+		return "geopackage", nil
 	case shapefile.Recognise(s.head):
 		return "shapefile", nil
 	case len(text) > 0 && text[0] == '<':
@@ -229,6 +233,15 @@ func openGeoJSON(s *source) (citymodel.Reader, error) {
 
 func openGeoJSONSeq(s *source) (citymodel.Reader, error) {
 	return geojson.NewSeqReader(s.stream(), s.geojsonOptions()), nil
+}
+
+func openGeoPackage(s *source) (citymodel.Reader, error) {
+	r, err := geopackage.Open(s.ctx, s.path, geopackage.Options{FeatureOptions: s.o.FeatureOptions, Layer: s.o.Layer})
+	if err != nil {
+		return nil, err
+	}
+	s.closes = append(s.closes, r.Close)
+	return r, nil
 }
 
 func openKML(s *source) (citymodel.Reader, error) { return kml.Open(s.stream(), s.o.FeatureOptions) }

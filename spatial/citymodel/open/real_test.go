@@ -85,6 +85,8 @@ func TestGDALsOldTown(t *testing.T) {
 		{"zipped.shz", "Shapefile", tenBytes, []string{"-f", "ESRI Shapefile", "-lco", "ENCODING=UTF-8"}, 0},
 		{"buildings.csv", "CSV", nil, []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT"}, 1e-9},
 		{"semicolon.csv", "CSV", nil, []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT", "-lco", "SEPARATOR=SEMICOLON", "-lco", "WRITE_BOM=YES"}, 1e-9},
+		{"buildings.gpkg", "GeoPackage", nil, []string{"-f", "GPKG"}, 0},
+		{"names.gpkg", "GeoPackage", nil, []string{"-f", "GPKG", "-lco", "FID=nr", "-lco", "GEOMETRY_NAME=was da ist"}, 0},
 		{"old.kml", "KML", nil, []string{"-f", "KML"}, 1e-9},
 		{"lib.kml", "KML", nil, []string{"-f", "LIBKML", "-limit", "400"}, 1e-9},
 		{"lib.kmz", "KML", nil, []string{"-f", "LIBKML", "-limit", "400"}, 1e-9},
