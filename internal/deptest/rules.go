@@ -60,8 +60,8 @@ func CityHub() Rules {
 				Why: "only twin/series/pebble knows Pebble; the others know the contract twin/series",
 			},
 			{
-				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/..."},
-				Why: "only the registry and the GeoPackage store know that what they keep is in SQLite; the others know their methods",
+				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/...", "spatial/citymodel/geopackage/..."},
+				Why: "only the registry, the GeoPackage store and the reader of GeoPackages know that what they keep is in SQLite; the others know their methods",
 			},
 			{
 				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
