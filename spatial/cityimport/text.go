@@ -17,7 +17,7 @@ import (
 func (p Progress) Text() string {
 	var parts []string
 	if p.Objects > 0 {
-		parts = append(parts, number(p.Objects)+" objects")
+		parts = append(parts, objects(p.Objects))
 	}
 	if p.Total > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s", size(p.Bytes), size(p.Total)))
@@ -63,7 +63,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	for _, s := range r.Sources {
-		fmt.Fprintf(&b, "%s: %s, %s, %s objects\n", s.Name, s.Format, size(s.Bytes), number(s.Objects))
+		fmt.Fprintf(&b, "%s: %s, %s, %s\n", s.Name, s.Format, size(s.Bytes), objects(s.Objects))
 	}
 	head := "stored"
 	switch {
@@ -88,7 +88,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	}
 	if r.NoGeometry > 0 {
-		row("", "%s objects have no geometry of their own", number(r.NoGeometry))
+		row("", "%s without geometry of their own", objects(r.NoGeometry))
 	}
 	if e := r.Extent; e != nil {
 		row("extent", "%.6f, %.6f to %.6f, %.6f (WGS 84: west, south to east, north)", e.West, e.South, e.East, e.North)
@@ -107,32 +107,49 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		row("heights", "%.2f to %.2f m above %s", h.Min, h.Max, datum)
 	}
-	if len(r.Findings) > 0 {
-		row("checked", "%s objects mended, %s flagged in the attribute %s, %s things unreadable", number(r.Mended), number(r.Flagged), GeometryFaults, number(r.Unreadable))
+	if r.Mended+r.Flagged+r.Unreadable > 0 {
+		row("checked", "%s mended, %s flagged in their attribute %s, %s faults with which something was lost", objects(r.Mended), objects(r.Flagged), GeometryFaults, number(r.Unreadable))
 	}
 	for _, c := range r.Findings {
+		if c.Action == Noted && !r.Stored && !r.DryRun {
+			continue // they are not why nothing was stored
+		}
 		code := c.Code
 		if c.ISO19107 != 0 {
 			code += " (" + strconv.Itoa(c.ISO19107) + ")"
 		}
 		fmt.Fprintf(&b, "    %-8s %-7s %-32s %8s\n", c.Action, c.Severity, code, number(c.Count))
 		for _, f := range c.First {
-			fmt.Fprintf(&b, "      %s\n", place(f))
+			fmt.Fprintf(&b, "      %s\n", r.place(f))
 		}
 	}
-	fmt.Fprintf(&b, "  %s objects in %.1f s, %s/s\n", number(r.Objects), r.Seconds, number(int(r.ObjectsRate)))
+	if r.Objects > 0 {
+		fmt.Fprintf(&b, "  %s in %.1f s, %s/s\n", objects(r.Objects), r.Seconds, number(int(r.ObjectsRate)))
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func place(f Finding) string {
-	s := f.File + ":" + strconv.Itoa(f.Line)
+// place is where f was found and what it says.
+func (r *Report) place(f Finding) string {
+	s := "line " + strconv.Itoa(f.Line)
+	if len(r.Sources) > 1 {
+		s = f.File + ":" + strconv.Itoa(f.Line)
+	}
 	for _, part := range []string{f.Object, f.Field, f.Message} {
 		if part != "" {
 			s += ": " + part
 		}
 	}
 	return s
+}
+
+// objects writes a number of objects.
+func objects(n int) string {
+	if n == 1 {
+		return "1 object"
+	}
+	return number(n) + " objects"
 }
 
 // counts writes a table in the order of the classes, or of the names.

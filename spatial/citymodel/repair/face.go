@@ -24,10 +24,10 @@ func (m *mender) face(f face, solid bool) []face {
 			continue
 		}
 		if r == 0 {
-			m.fix(citymodel.TooFewPoints, true, where, "its exterior has %d different points in sequence, a ring has 3 or more; the surface is dropped", len(clean)/3)
+			m.fix(citymodel.TooFewPoints, true, where, "different points in its exterior: %d, a ring has 3 or more; the surface is dropped", len(clean)/3)
 			return nil
 		}
-		m.fix(citymodel.TooFewPoints, true, fmt.Sprintf("%s.ring[%d]", where, r), "%d different points in sequence, a ring has 3 or more; the hole is dropped", len(clean)/3)
+		m.fix(citymodel.TooFewPoints, true, fmt.Sprintf("%s.ring[%d]", where, r), "different points: %d, a ring has 3 or more; the hole is dropped", len(clean)/3)
 	}
 	f.rings = rings
 	m.order(&f, where)
@@ -88,10 +88,10 @@ func (m *mender) ring(ring []float64, where string, solid bool) []float64 {
 	case repeated+spikes == 0:
 		return ring
 	case spikes > 0 && len(out) >= 9:
-		m.fix(citymodel.RingSelfIntersects, false, where, "%d spikes, where the ring runs there and back; cut off", spikes)
+		m.fix(citymodel.RingSelfIntersects, false, where, "spikes, where the ring runs there and back: %d; cut off", spikes)
 	}
 	if repeated > 0 && len(out) >= 9 {
-		m.fix(citymodel.ConsecutivePoints, false, where, "%d points repeat the one before; taken out", repeated)
+		m.fix(citymodel.ConsecutivePoints, false, where, "points that repeat the one before: %d; taken out", repeated)
 	}
 	return out
 }

@@ -77,7 +77,7 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 	for i := range parts {
 		after += surfaceArea(&parts[i])
 	}
-	m.fix(citymodel.RingSelfIntersects, false, where, "a ring that crossed itself; built again as %d surfaces, %.3f m² instead of %.3f m²", len(parts), after, before)
+	m.fix(citymodel.RingSelfIntersects, false, where, "a ring that crosses itself; built again, surfaces: %d, area %.3f m² instead of %.3f m²", len(parts), after, before)
 	return parts, true
 }
 

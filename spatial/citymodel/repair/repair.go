@@ -137,7 +137,7 @@ func (m *mender) lines(g spatial.Geometry) (spatial.Geometry, bool) {
 	for i := range g.Rings {
 		line := g.Ring(i)
 		if len(line) < 6 {
-			m.fix(citymodel.TooFewPoints, true, fmt.Sprintf(".line[%d]", i), "%d points, a line has 2 or more; dropped", len(line)/3)
+			m.fix(citymodel.TooFewPoints, true, fmt.Sprintf(".line[%d]", i), "points: %d, a line has 2 or more; dropped", len(line)/3)
 			continue
 		}
 		out.XYZ = append(out.XYZ, line...)
