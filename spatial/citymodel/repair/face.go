@@ -73,10 +73,10 @@ func (m *mender) ring(ring []float64, where string, solid bool) []float64 {
 			out = out[:len(out)-3]
 		case !solid && k > 2 && point(k-1) == point(1):
 			spikes++
-			out = out[3:]
+			out = out[3 : len(out)-3]
 		case !solid && k > 2 && point(k-2) == point(0):
 			spikes++
-			out = out[:len(out)-3]
+			out = out[:len(out)-6]
 		default:
 			k = 0
 		}
