@@ -15,7 +15,8 @@ type layerWriter struct {
 	count    int
 	keys     map[string]uint32
 	keyList  []string
-	values   map[value]uint32
+	values   map[value]uint32 // those that may come again
+	nValues  uint32
 	valueBuf []byte // encoded messages with their tags
 	tags     []uint32
 	scratch  []byte
@@ -65,11 +66,15 @@ func (l *layerWriter) key(k string) uint32 {
 
 func (l *layerWriter) value(v value) uint32 {
 	i, ok := l.values[v]
-	if ok {
-		return i
+	if !ok {
+		i = l.newValue(v)
+		l.values[v] = i
 	}
-	i = uint32(len(l.values))
-	l.values[v] = i
+	return i
+}
+
+// newValue writes a value into the table of the layer.
+func (l *layerWriter) newValue(v value) uint32 {
 	b := l.scratch[:0]
 	switch v.kind {
 	case valueString:
@@ -83,7 +88,14 @@ func (l *layerWriter) value(v value) uint32 {
 	}
 	l.scratch = b
 	l.valueBuf = appendBytes(l.valueBuf, 4, b)
-	return i
+	l.nValues++
+	return l.nValues - 1
+}
+
+// setID sets the attribute id, first of all. No other feature has its value, so
+// that none is looked up.
+func (l *layerWriter) setID(id string) {
+	l.tags = append(l.tags, l.key("id"), l.newValue(textValue(id)))
 }
 
 func appendBytes[T string | []byte](dst []byte, field byte, v T) []byte {

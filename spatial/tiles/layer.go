@@ -60,13 +60,13 @@ type candidate struct {
 // ladder are the sizes, in tile coordinates, below which objects are tried in
 // turn: the first steps find at once what is large in a tile over a whole city.
 // The last is a quarter of a screen pixel.
-var ladder = [...]float64{32 * unitsPerPixel, 4 * unitsPerPixel, unitsPerPixel / 1.0, unitsPerPixel / 4.0}
+var ladder = [...]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
 
 // crowd is how many candidates one search may find for each feature that there is
 // room for, and halvings how often the step at which it finds more is halved.
 const (
-	crowd    = 3
-	halvings = 4
+	crowd    = 4
+	halvings = 3
 )
 
 // candidates are the objects of a collection in the tile, the largest first. They
@@ -187,7 +187,7 @@ func (b *builder) collection(c city.Collection, left budget) (*layerWriter, erro
 
 // setObject sets what the index knows of an object.
 func setObject(l *layerWriter, o index.Object) {
-	l.set("id", textValue(o.Key.ID))
+	l.setID(o.Key.ID)
 	l.set("dataset", textValue(o.Key.Dataset))
 	if o.Class != "" {
 		l.set("class", textValue(string(o.Class)))

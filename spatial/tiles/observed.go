@@ -98,7 +98,7 @@ func (b *builder) terminals(left budget) (*layerWriter, error) {
 			if f := b.content.filter; f != nil && !f.matchTerminal(t, at, last) {
 				continue
 			}
-			l.set("id", textValue(t.Code))
+			l.setID(t.Code)
 			l.set("name", textValue(t.Name))
 			l.set("name_en", textValue(t.NameEn))
 			l.set("domain", textValue(t.Domain))
