@@ -10,13 +10,15 @@ import (
 // Problems counts what could not be drawn as it is stored. The objects are in
 // the tiles nevertheless, with what could be drawn of them.
 type Problems struct {
-	Polygons int // whose rings cross, or that have no area: drawn in part, coarsely or not at all
+	Polygons int // whose rings cross: drawn in part, coarsely or not at all
+	Empty    int // polygons of no area: left out, nothing is lost
 	Objects  int // of which nothing could be drawn
 	Heights  int // beyond ±10 km, or a height of object beyond 1 km: taken for unknown
 }
 
 func (p *Problems) add(q Problems) {
 	p.Polygons += q.Polygons
+	p.Empty += q.Empty
 	p.Objects += q.Objects
 	p.Heights += q.Heights
 }
@@ -111,7 +113,7 @@ func (c *content) add(v *store.Version) {
 		drawn = d.pen.m.triangles() > count
 	}
 	if !drawn {
-		c.problems.Polygons = before.Polygons
+		c.problems.Polygons, c.problems.Empty = before.Polygons, before.Empty
 		c.problems.Objects++
 	}
 	c.features = append(c.features, f)

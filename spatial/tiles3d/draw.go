@@ -200,7 +200,7 @@ func (d *drawing) surface(i int) {
 	}
 	n := areaVector(points[:ends[0]])
 	if n.length() < 2*emptyAreaMetre {
-		d.c.problems.Polygons++
+		d.c.problems.Empty++
 		return
 	}
 	n = n.unit()
@@ -251,7 +251,7 @@ func (d *drawing) extrude(i int, low, high float64) {
 	}
 	outward := areaVector(points[:ends[0]])
 	if math.Abs(outward[2]) < 2*emptyAreaMetre {
-		d.c.problems.Polygons++
+		d.c.problems.Empty++
 		return
 	}
 	first, _ := d.g.SurfaceRings(i)

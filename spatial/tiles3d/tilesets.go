@@ -264,7 +264,7 @@ func (t *Tilesets) buildContent(ctx context.Context, view *city.View, col city.C
 	n := &built{key: key, etag: etag, gz: z.Bytes(), size: len(b)}
 	l.stamps.Store(x.cell, stamp{etag, now})
 	t.keep(n, c.problems)
-	if c.problems != (Problems{}) {
+	if p := c.problems; p.Polygons+p.Objects+p.Heights > 0 {
 		t.opt.Logger.Warn("3D tile with objects that could not be drawn as they are stored", "collection", col.ID, "tile", x.cell.String(),
 			"polygons", c.problems.Polygons, "objects", c.problems.Objects, "heights", c.problems.Heights)
 	}
