@@ -3,14 +3,12 @@ package tiles3d
 import (
 	"context"
 	"errors"
-	"io"
 	"iter"
 	"math"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/paulmach/orb"
 
@@ -175,48 +173,42 @@ func inWGS84(t testing.TB, objects iter.Seq2[*spatial.CityObject, error]) iter.S
 	}
 }
 
-// real puts a file of the real data into a store.
-func realFile(t testing.TB, s store.Store, folder, file, dataset string) {
+// readReal gives the objects of a file of the real data as they are in it.
+func readReal(t testing.TB, folder, file string) iter.Seq2[*spatial.CityObject, error] {
 	t.Helper()
-	path := filepath.Join(testkit.DataDir(t, folder), filepath.FromSlash(file))
-	f, err := os.Open(path)
+	f, err := os.Open(filepath.Join(testkit.DataDir(t, folder), filepath.FromSlash(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = f.Close() }()
+	t.Cleanup(func() { _ = f.Close() })
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := citymodel.Options{File: filepath.Base(file), Class: spatial.ClassBuilding}
-	var objects iter.Seq2[*spatial.CityObject, error]
+	var r interface {
+		Objects() iter.Seq2[*spatial.CityObject, error]
+	}
 	switch filepath.Ext(file) {
 	case ".gml":
-		r, err := citygml.Open(f, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = r.Objects()
+		r, err = citygml.Open(f, o)
 	case ".jsonl":
-		r, err := cityjson.NewSeqReader(f, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = r.Objects()
+		r, err = cityjson.NewSeqReader(f, o)
 	case ".geojson":
-		r, err := geojson.Open(f, info.Size(), geojson.Options{Options: o})
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = r.Objects()
+		r, err = geojson.Open(f, info.Size(), geojson.Options{Options: o})
 	default:
-		r, err := cityjson.Open(io.NewSectionReader(f, 0, info.Size()), info.Size(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = r.Objects()
+		r, err = cityjson.Open(f, info.Size(), o)
 	}
-	put(t, s, dataset, true, inWGS84(t, objects))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Objects()
+}
+
+// realFile puts a file of the real data into a store.
+func realFile(t testing.TB, s store.Store, folder, file, dataset string) {
+	t.Helper()
+	put(t, s, dataset, true, inWGS84(t, readReal(t, folder, file)))
 }
 
 var realFiles = []struct{ name, folder, file string }{
@@ -270,5 +262,3 @@ func writeFiles(t testing.TB, dir string, files map[string][]byte) {
 		}
 	}
 }
-
-var _ = time.Now
