@@ -26,8 +26,6 @@ import (
 	"cityhub/twin/state"
 )
 
-// cityFile is the GeoPackage of the city model in the data folder. QGIS opens it.
-const cityFile = "city.gpkg"
 
 // openCity opens the city model's store that the configuration names.
 func openCity(ctx context.Context, cfg Config) (store.Store, error) {

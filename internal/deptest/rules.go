@@ -60,8 +60,12 @@ func CityHub() Rules {
 				Why: "only twin/series/pebble knows Pebble; the others know the contract twin/series",
 			},
 			{
-				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/...", "spatial/citymodel/geopackage/..."},
-				Why: "only the registry, the GeoPackage store and the reader of GeoPackages know that what they keep is in SQLite; the others know their methods",
+				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/...", "spatial/citymodel/geopackage/...", "spatial/export/..."},
+				Why: "only the registry, the GeoPackage store and the reader and the writer of GeoPackages know that what they keep is in SQLite; the others know their methods",
+			},
+			{
+				Import: []string{"github.com/parquet-go/..."}, In: []string{"spatial/export/..."},
+				Why: "only spatial/export writes Parquet; the others know its Writer",
 			},
 			{
 				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,

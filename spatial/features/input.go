@@ -97,7 +97,7 @@ func (c *call) input(k kind, body []byte) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &input{object: spatial.CityObject{Class: k.Class, Type: k.Type, CRS: spatial.EPSG(spatial.CRS84)}}
+	in := &input{object: spatial.CityObject{Class: k.Class, Type: k.Type, CRS: crs.EPSG(spatial.CRS84)}}
 	in.object.Source.File = "ogc"
 	from, err := c.contentCRS()
 	if err != nil {

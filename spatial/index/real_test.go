@@ -61,7 +61,7 @@ func realCity(t testing.TB) store.Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := d.open(f, info.Size(), citymodel.Options{File: d.file, Class: spatial.ClassBuilding, CRS: spatial.EPSG(d.code)})
+		all, err := d.open(f, info.Size(), citymodel.Options{File: d.file, Class: spatial.ClassBuilding, CRS: crs.EPSG(d.code)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,7 @@ import (
 	"cityhub/spatial/citymodel/internal/charset"
 	"cityhub/spatial/citymodel/internal/flat"
 	"cityhub/spatial/citymodel/internal/wkx"
+	"cityhub/spatial/crs"
 )
 
 var _ citymodel.Reader = (*Reader)(nil)
@@ -356,7 +357,7 @@ func (r *Reader) shape(s *flat.Shapes, o *spatial.CityObject, fields []string) (
 func (r *Reader) srid(o *spatial.CityObject, field string, srid int) spatial.CRS {
 	c, ok := r.told[srid]
 	if !ok {
-		if c = spatial.EPSG(srid); !c.Known() {
+		if c = crs.EPSG(srid); !c.Known() {
 			r.m.Error(o, citymodel.UnknownCRS, field, "SRID %d is no horizontal CRS; name one with --crs", srid)
 		}
 		if len(r.told) < 1000 {

@@ -35,6 +35,7 @@ import (
 	"cityhub/spatial/citymodel/internal/flat"
 	"cityhub/spatial/citymodel/internal/prj"
 	"cityhub/spatial/citymodel/internal/wkx"
+	"cityhub/spatial/crs"
 )
 
 var _ citymodel.Reader = (*Reader)(nil)
@@ -258,15 +259,15 @@ func (r *Reader) readCRS(l *layer) error {
 	case !found:
 		report(fmt.Sprintf("srs_id %d is not in gpkg_spatial_ref_sys", l.srs))
 	case strings.EqualFold(organization, "EPSG") && code > 0:
-		l.crs = spatial.EPSG(code)
+		l.crs = crs.EPSG(code)
 	default:
 		h, v, err := prj.Code(definition)
 		if err != nil {
 			report(fmt.Sprintf("srs_id %d of %.40q: %v", l.srs, organization, err))
 			return nil
 		}
-		if l.crs = spatial.EPSG(h); v != 0 {
-			l.crs.Vertical, l.crs.VerticalDatum = v, spatial.EPSG(v).VerticalDatum
+		if l.crs = crs.EPSG(h); v != 0 {
+			l.crs.Vertical, l.crs.VerticalDatum = v, crs.VerticalEPSG(v).Short()
 		}
 	}
 	return nil

@@ -30,6 +30,7 @@ import (
 	"cityhub/spatial/citymodel/internal/charset"
 	"cityhub/spatial/citymodel/internal/flat"
 	"cityhub/spatial/citymodel/internal/prj"
+	"cityhub/spatial/crs"
 )
 
 var _ citymodel.Reader = (*Reader)(nil)
@@ -179,10 +180,9 @@ func (r *Reader) prj() error {
 		report(err.Error())
 		return nil
 	}
-	r.crs = spatial.EPSG(h)
+	r.crs = crs.EPSG(h)
 	if v != 0 {
-		vertical := spatial.EPSG(v)
-		r.crs.Vertical, r.crs.VerticalDatum = v, vertical.VerticalDatum
+		r.crs.Vertical, r.crs.VerticalDatum = v, crs.VerticalEPSG(v).Short()
 	}
 	return nil
 }
