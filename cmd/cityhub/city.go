@@ -26,7 +26,6 @@ import (
 	"cityhub/twin/state"
 )
 
-
 // openCity opens the city model's store that the configuration names.
 func openCity(ctx context.Context, cfg Config) (store.Store, error) {
 	return gpkg.Open(ctx, gpkg.Options{Path: filepath.Join(cfg.Data, cityFile)})

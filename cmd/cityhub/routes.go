@@ -13,7 +13,7 @@ import (
 
 	"cityhub/internal/api"
 	"cityhub/internal/web"
-	"cityhub/spatial/objects"
+	"cityhub/spatial/cityimport"
 	"cityhub/streams"
 	"cityhub/streams/log"
 	"cityhub/streams/sse"
@@ -62,12 +62,23 @@ func (h *hub) routes() (http.Handler, error) {
 	mux.Handle(sensorthings.Prefix, web.OpenReads(things))
 	mux.Handle(sensorthings.Prefix+"/", web.OpenReads(things))
 	mux.Handle("/api/", management)
-	mux.Handle(objects.Prefix+"/", web.OpenReads(objects.New(objects.Options{Gate: cityGate{h.gate, h.city}, Problem: spatialProblem})))
+	if err := h.cityRoutes(mux); err != nil {
+		return nil, err
+	}
 	mux.Handle("/stream", socket)
 	mux.Handle("/stream/events", events)
 	mux.Handle("GET /problems/{code}", web.ProblemTypes())
 	mux.Handle("/", viewer.Handler())
 	served := standard(mux)
+	imports, err := h.importRoute()
+	if err != nil {
+		return nil, err
+	}
+	large, err := web.Standard(web.Options{Logger: h.logger.With("part", "http"), Verifier: h.gate, MaxBody: maxUpload + 1})
+	if err != nil {
+		return nil, err
+	}
+	imported := large(imports)
 	probed := web.Chain(probes, web.SecurityHeaders, web.Recover(h.logger.With("part", "http")))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -76,6 +87,9 @@ func (h *hub) routes() (http.Handler, error) {
 				probed.ServeHTTP(w, r)
 				return
 			}
+		case cityimport.Path:
+			imported.ServeHTTP(w, r)
+			return
 		}
 		served.ServeHTTP(w, r)
 	}), nil
