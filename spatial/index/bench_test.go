@@ -103,6 +103,19 @@ func BenchmarkAt1M(b *testing.B) {
 			v.Meeting(middle, 50, Options{}, func(Ref, float64) bool { return true })
 		}
 	})
+	district := orb.Polygon{nil} // of 10 000 corners, 6 km across
+	for i := range 10_001 {
+		a := 2 * math.Pi * float64(i%10_000) / 10_000
+		district[0] = append(district[0], orb.Point{middle[0] + 0.03*math.Cos(a), middle[1] + 0.027*math.Sin(a) + 1e-5*float64(i%2)})
+	}
+	b.Run("MeetingDistrict", func(b *testing.B) {
+		for b.Loop() {
+			n := 0
+			if v.Meeting(district, 0, Options{}, func(Ref, float64) bool { n++; return true }); n < 40_000 || n > 50_000 {
+				b.Fatal(n)
+			}
+		}
+	})
 	b.Run("Nearest10", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

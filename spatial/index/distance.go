@@ -75,26 +75,42 @@ func (p plane) distance(f, g *figure, turned, limit float64) float64 {
 	}
 	best := math.Inf(1)
 	far := (limit + ContactMetres) * (limit + ContactMetres) // squared; what is farther does not matter
+	away := func(a, b orb.Bound) bool {
+		gap := p.gap(a, b, turned)
+		return gap > far || gap >= best
+	}
 	for i := range f.runs {
-		if gap := p.gap(f.runs[i], g.bound, turned); gap > far || gap >= best {
+		if away(f.runs[i], g.bound) {
 			continue
 		}
-		for j := range g.runs {
-			if gap := p.gap(f.runs[i], g.runs[j], turned); gap > far || gap >= best {
+		for k := range g.blocks {
+			if away(f.runs[i], g.blocks[k]) {
 				continue
 			}
-			for _, s := range f.sides[i*segmentsInRun : min((i+1)*segmentsInRun, len(f.sides))] {
-				a, b := p.project(s.a, 0), p.project(s.b, 0)
-				for _, t := range g.sides[j*segmentsInRun : min((j+1)*segmentsInRun, len(g.sides))] {
-					best = min(best, sidesApart(a, b, p.project(t.a, turned), p.project(t.b, turned)))
+			for j := k * runsInBlock; j < min((k+1)*runsInBlock, len(g.runs)); j++ {
+				if away(f.runs[i], g.runs[j]) {
+					continue
 				}
-			}
-			if best < ContactMetres*ContactMetres {
-				return 0
+				best = min(best, p.runsApart(f, g, i, j, turned))
+				if best < ContactMetres*ContactMetres {
+					return 0
+				}
 			}
 		}
 	}
 	return math.Sqrt(best)
+}
+
+// runsApart is the square of the distance between a run of f and one of g.
+func (p plane) runsApart(f, g *figure, i, j int, turned float64) float64 {
+	best := math.Inf(1)
+	for _, s := range f.sides[i*sidesInRun : min((i+1)*sidesInRun, len(f.sides))] {
+		a, b := p.project(s.a, 0), p.project(s.b, 0)
+		for _, t := range g.sides[j*sidesInRun : min((j+1)*sidesInRun, len(g.sides))] {
+			best = min(best, sidesApart(a, b, p.project(t.a, turned), p.project(t.b, turned)))
+		}
+	}
+	return best
 }
 
 func (p plane) project(q orb.Point, turned float64) orb.Point {

@@ -13,8 +13,11 @@ import (
 // rounding of footprints can move two of them apart.
 const ContactMetres = 0.015
 
-// segmentsInRun is the number of sides that share a bound.
-const segmentsInRun = 16
+// Sides that share a bound, and runs that share one again.
+const (
+	sidesInRun  = 16
+	runsInBlock = 16
+)
 
 // side is a straight piece of a line or ring in degrees; of a point, both ends.
 type side struct{ a, b orb.Point }
@@ -23,7 +26,8 @@ type side struct{ a, b orb.Point }
 // close together, so that runs of sides with their bounds serve as an index.
 type figure struct {
 	sides    []side
-	runs     []orb.Bound // of segmentsInRun sides each
+	runs     []orb.Bound // of sidesInRun sides each
+	blocks   []orb.Bound // of runsInBlock runs each
 	surfaces []surface
 	points   []orb.Point // one of each point, line and surface
 	bound    orb.Bound
@@ -39,16 +43,20 @@ type surface struct {
 func emptyBound() orb.Bound { return noRect().bound() }
 
 func (f *figure) reset() {
-	f.sides, f.runs, f.surfaces, f.points, f.bound, f.bad = f.sides[:0], f.runs[:0], f.surfaces[:0], f.points[:0], emptyBound(), false
+	f.sides, f.runs, f.blocks, f.surfaces, f.points, f.bound, f.bad = f.sides[:0], f.runs[:0], f.blocks[:0], f.surfaces[:0], f.points[:0], emptyBound(), false
 }
 
 func (f *figure) side(a, b orb.Point) {
-	if len(f.sides)%segmentsInRun == 0 {
+	if len(f.sides)%sidesInRun == 0 {
+		if len(f.runs)%runsInBlock == 0 {
+			f.blocks = append(f.blocks, emptyBound())
+		}
 		f.runs = append(f.runs, emptyBound())
 	}
 	f.sides = append(f.sides, side{a, b})
-	r := &f.runs[len(f.runs)-1]
+	r, block := &f.runs[len(f.runs)-1], &f.blocks[len(f.blocks)-1]
 	*r = grow(grow(*r, a), b)
+	*block = grow(grow(*block, a), b)
 	f.bound = grow(grow(f.bound, a), b)
 	f.bad = f.bad || !(math.Abs(a[0])+math.Abs(a[1])+math.Abs(b[0])+math.Abs(b[1]) <= 1e6)
 }
@@ -173,11 +181,13 @@ func (f *figure) covers(p orb.Point) bool {
 		}
 		inside := false
 		for i := s.from; i < s.to; {
-			if i%segmentsInRun == 0 && i+segmentsInRun <= s.to {
-				if r := &f.runs[i/segmentsInRun]; r.Max[1] < p[1] || r.Min[1] > p[1] || r.Max[0] < p[0] {
-					i += segmentsInRun // none of these is crossed
-					continue
-				}
+			if n := sidesInRun * runsInBlock; i%n == 0 && i+n <= s.to && beside(&f.blocks[i/n], p) {
+				i += n
+				continue
+			}
+			if i%sidesInRun == 0 && i+sidesInRun <= s.to && beside(&f.runs[i/sidesInRun], p) {
+				i += sidesInRun
+				continue
 			}
 			a, b := f.sides[i].a, f.sides[i].b
 			if (a[1] > p[1]) != (b[1] > p[1]) && p[0] < a[0]+(p[1]-a[1])/(b[1]-a[1])*(b[0]-a[0]) {
@@ -190,6 +200,11 @@ func (f *figure) covers(p orb.Point) bool {
 		}
 	}
 	return false
+}
+
+// beside reports whether a ray from p to the east cannot cross what has a bound.
+func beside(b *orb.Bound, p orb.Point) bool {
+	return b.Max[1] < p[1] || b.Min[1] > p[1] || b.Max[0] < p[0]
 }
 
 // scratch is what measuring the distance to one object needs.

@@ -103,62 +103,94 @@ func (x *Index) Load(ctx context.Context, r store.Reader, progress func(objects 
 
 // Apply puts changed versions in the place of what the index has of their
 // objects, after it has taken out the objects at the ended positions. A changed
-// version that is no longer valid takes its object out too. After an error, of
-// changed or of a version, the content is as it was.
+// version that is no longer valid takes its object out too. No object should
+// come twice. After an error, of changed or of a version, the content is as it
+// was.
 //
 // It takes time in proportion to what changes, and now and then, when there
 // has been much, to all of the content: a second or two for a million objects.
 func (x *Index) Apply(changed iter.Seq2[*store.Version, error], ended []int64) error {
-	x.changing.Lock()
-	defer x.changing.Unlock()
-	old := x.current.Load()
-	next := &snapshot{version: old.version + 1, hash: x.hash, scratch: x.scratch, groups: old.groups, objects: slices.Clone(old.objects), parts: slices.Clone(old.parts)}
-	own := make([]bool, len(next.parts)) // parts whose dead bits are next's own
-	take := func(p *part, i int) {
-		at := slices.IndexFunc(next.parts, func(o part) bool { return o.segment == p.segment })
-		if !own[at] {
-			bits := make([]uint64, (p.len()+63)/64)
-			copy(bits, p.dead)
-			next.parts[at].dead, own[at] = bits, true
+	return x.Update(func(put func(*store.Version) error, end func(int64)) error {
+		for _, position := range ended {
+			end(position)
 		}
-		next.parts[at].dead[i>>6] |= 1 << (i & 63)
-		next.parts[at].lost++
-		next.objects[p.group[i]]--
-	}
-	takeAt := func(position int64) {
-		if p, i := next.at(position); p != nil {
-			take(p, i)
+		if changed == nil {
+			return nil
 		}
-	}
-	for _, position := range ended {
-		takeAt(position)
-	}
-	var b batch
-	if changed != nil {
 		for v, err := range changed {
+			if err == nil {
+				err = put(v)
+			}
 			if err != nil {
 				return err
 			}
-			takeAt(v.Position)
-			// Of a store that was replaced the same object may have another position.
-			if p, i := next.find(store.Key{Dataset: v.Dataset, ID: v.Object.ID}); p != nil {
-				take(p, i)
-			}
-			if !v.ValidTo.IsZero() {
-				continue
-			}
-			if err := x.add(&b, v); err != nil {
-				return err
-			}
 		}
+		return nil
+	})
+}
+
+// Update is Apply for changes that come through a callback: feed calls put for
+// each changed version and end for each position at which nothing is valid any
+// more, from its own goroutine. An error of feed comes back as it is, and the
+// content is as it was.
+func (x *Index) Update(feed func(put func(*store.Version) error, end func(position int64)) error) error {
+	x.changing.Lock()
+	defer x.changing.Unlock()
+	c := x.newChange(x.current.Load())
+	if err := feed(c.put, c.end); err != nil {
+		return err
 	}
-	if b.len() == 0 && !slices.Contains(own, true) {
+	if c.batch.len() == 0 && !slices.Contains(c.own, true) {
 		return nil
 	}
-	next.append(&b, x.groups)
-	next.fold()
-	x.current.Store(next)
+	c.next.append(&c.batch, x.groups)
+	c.next.fold()
+	x.current.Store(c.next)
 	return nil
+}
+
+// change is the next snapshot while it is made.
+type change struct {
+	x     *Index
+	next  *snapshot
+	own   []bool // parts whose dead bits are next's own
+	batch batch
+}
+
+func (x *Index) newChange(old *snapshot) *change {
+	next := &snapshot{version: old.version + 1, hash: x.hash, scratch: x.scratch, groups: old.groups, objects: slices.Clone(old.objects), parts: slices.Clone(old.parts)}
+	return &change{x: x, next: next, own: make([]bool, len(next.parts))}
+}
+
+func (c *change) put(v *store.Version) error {
+	c.end(v.Position)
+	// Of a store that was replaced the same object may have another position.
+	if p, i := c.next.find(store.Key{Dataset: v.Dataset, ID: v.Object.ID}); p != nil {
+		c.take(p, i)
+	}
+	if !v.ValidTo.IsZero() {
+		return nil
+	}
+	return c.x.add(&c.batch, v)
+}
+
+func (c *change) end(position int64) {
+	if p, i := c.next.at(position); p != nil {
+		c.take(p, i)
+	}
+}
+
+// take sets the bit of object i of a part, in bits that no View has.
+func (c *change) take(p *part, i int) {
+	at := slices.IndexFunc(c.next.parts, func(o part) bool { return o.segment == p.segment })
+	if !c.own[at] {
+		bits := make([]uint64, (p.len()+63)/64)
+		copy(bits, p.dead)
+		c.next.parts[at].dead, c.own[at] = bits, true
+	}
+	c.next.parts[at].dead[i>>6] |= 1 << (i & 63)
+	c.next.parts[at].lost++
+	c.next.objects[p.group[i]]--
 }
 
 // Versions gives versions in the way that Apply takes them.
