@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,8 +28,11 @@ type PostGIS struct {
 
 	bin  string
 	dir  string
+	port int
+	as   func() *syscall.SysProcAttr
+	log  *tail
 	proc *process
-	next atomic.Int64
+	next int
 }
 
 // StartPostGIS starts a PostgreSQL server of its own for this test on 127.0.0.1,
@@ -50,7 +52,7 @@ func StartPostGIS(t testing.TB, o PostGISOptions) *PostGIS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &PostGIS{User: "tester", Password: "sécret %/?", bin: bin, dir: dir}
+	p := &PostGIS{User: "tester", Password: "sécret %/?", bin: bin, dir: dir, as: as, log: &tail{}}
 	secret := filepath.Join(dir, "password")
 	if err := os.WriteFile(secret, []byte(p.Password+"\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -70,26 +72,47 @@ func StartPostGIS(t testing.TB, o PostGISOptions) *PostGIS {
 	if err2 := f.Close(); err != nil || err2 != nil {
 		t.Fatal(err, err2)
 	}
-	log := &tail{}
-	t.Cleanup(func() { showLog(t, "postgres", log) })
+	t.Cleanup(func() { showLog(t, "postgres", p.log) })
 	// PostgreSQL cannot choose a port and say which, so another process may be
 	// quicker.
 	for range 3 {
-		port := FreePort(t)
-		cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", fmt.Sprint(port))
-		cmd.Dir, cmd.SysProcAttr = dir, as()
-		if p.proc, err = startProcess("postgres", cmd, log, nil); err != nil {
-			t.Fatal(err)
-		}
-		p.Addr = loopback(port)
-		if err = p.wait(); err == nil {
+		p.port = FreePort(t)
+		if err = p.start(); err == nil {
 			t.Cleanup(p.stop)
 			return p
 		}
-		p.stop()
 	}
-	t.Fatalf("%v\n%s", err, log)
+	t.Fatalf("%v\n%s", err, p.log)
 	return nil
+}
+
+func (p *PostGIS) start() error {
+	cmd := exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-p", fmt.Sprint(p.port))
+	cmd.Dir, cmd.SysProcAttr = p.dir, p.as()
+	proc, err := startProcess("postgres", cmd, p.log, nil)
+	if err != nil {
+		return err
+	}
+	p.proc, p.Addr = proc, loopback(p.port)
+	if err := p.wait(); err != nil {
+		p.stop()
+		return err
+	}
+	return nil
+}
+
+// Restart ends the server, at once and without a checkpoint where crash is set,
+// and starts it again on the same port.
+func (p *PostGIS) Restart(t testing.TB, crash bool) {
+	t.Helper()
+	if !crash {
+		_ = p.proc.cmd.Process.Signal(syscall.SIGINT) // fails only when it has ended already
+		<-p.proc.done
+	}
+	p.stop()
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // postgresBin is the folder with the server's programs, of a version that has
@@ -135,20 +158,23 @@ func (p *PostGIS) stop() {
 	}
 }
 
-// Kill9 ends the server as a loss of power would, but for what the system's cache holds.
-func (p *PostGIS) Kill9() { p.proc.kill() }
-
 // URL is the URL of a database.
 func (p *PostGIS) URL(database string) string {
 	u := url.URL{Scheme: "postgres", User: url.UserPassword(p.User, p.Password), Host: p.Addr, Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
+// Keywords is the connection string of a database in libpq's other form.
+func (p *PostGIS) Keywords(database string) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=%s password='%s' dbname=%s sslmode=disable", p.port, p.User, p.Password, database)
+}
+
 // Database makes an empty database and gives its URL. template names one that is
 // copied; empty: none, and the database has no PostGIS.
 func (p *PostGIS) Database(t testing.TB, template string) (name, address string) {
 	t.Helper()
-	name = fmt.Sprint("db", p.next.Add(1))
+	p.next++
+	name = fmt.Sprint("db", p.next)
 	query := "CREATE DATABASE " + name
 	if template != "" {
 		query += " TEMPLATE " + template

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"cityhub/spatial"
 	"cityhub/spatial/store"
@@ -245,6 +246,7 @@ func (d *wkbReader) points(g *spatial.Geometry, n int) {
 		d.fail("ends too early")
 		return
 	}
+	g.XYZ = slices.Grow(g.XYZ, 3*n)
 	for range n {
 		x, y := math.Float64frombits(d.order.Uint64(d.b)), math.Float64frombits(d.order.Uint64(d.b[8:]))
 		d.b = d.b[8*d.dims:]

@@ -21,7 +21,12 @@ const lastImportSQL = `SELECT coalesce(max(id), 0) FROM cityhub_import`
 // ended. It reads one state of the file, and holds one of the readers meanwhile.
 func (s *Store) Changes(ctx context.Context, after int64, fn func(store.Change) error) (int64, error) {
 	const op = "changes"
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	r, err := s.borrow(ctx, op)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { s.readers <- r }()
+	tx, err := r.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return 0, fail(op, err)
 	}
@@ -44,7 +49,14 @@ func (s *Store) Changes(ctx context.Context, after int64, fn func(store.Change) 
 		}
 	}
 	for _, t := range tables() {
-		if err := stored(ctx, tx, op, t.name, version, fn); err != nil {
+		err := r.each(ctx, op, func(sc *scanner) (bool, error) {
+			v, err := sc.version()
+			if err != nil {
+				return false, err
+			}
+			return true, fn(store.Change{Position: v.Position, Version: v})
+		}, current(t.name, `NULL`)+` WHERE version > ?`, version)
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -54,29 +66,6 @@ func (s *Store) Changes(ctx context.Context, after int64, fn func(store.Change) 
 		}
 	}
 	return last, nil
-}
-
-// stored gives what a table has of later versions.
-func stored(ctx context.Context, tx *sql.Tx, op, name string, version int64, fn func(store.Change) error) error {
-	rows, err := tx.QueryContext(ctx, current(name, `NULL`)+` WHERE version > ?`, version)
-	if err != nil {
-		return fail(op, err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has what matters
-	sc := newScanner(op)
-	for rows.Next() {
-		if err := sc.row(rows); err != nil {
-			return err
-		}
-		v, err := sc.version()
-		if err != nil {
-			return err
-		}
-		if err := fn(store.Change{Position: v.Position, Version: v}); err != nil {
-			return err
-		}
-	}
-	return fail(op, rows.Err())
 }
 
 // ended gives what ended after a time and is not valid now.

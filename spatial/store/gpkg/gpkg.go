@@ -42,7 +42,8 @@ var _ store.Store = (*Store)(nil)
 type Options struct {
 	Path  string           // the file, created where it is missing; required
 	Clock func() time.Time // nil: time.Now
-	// Readers is the number of reading connections; 0: 4.
+	// Readers is the number of queries that are answered at a time, and half
+	// that of the reading connections; 0: 4.
 	Readers int
 }
 
@@ -54,8 +55,8 @@ type Store struct {
 	// writing admits one writer; a channel, so that waiting respects a context.
 	writing chan struct{}
 
-	mu    sync.Mutex
-	stmts map[string]*sql.Stmt // of read
+	// readers are those that are free; closed with the store.
+	readers chan *reader
 
 	closeOnce sync.Once
 	closeErr  error
@@ -82,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, &store.Error{Code: store.Unavailable, Op: op, Field: "Path", Message: "the folder cannot be made", Hint: "check the path and who may write there", Err: err}
 	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?"
-	s := &Store{o: o, writing: make(chan struct{}, 1), stmts: make(map[string]*sql.Stmt)}
+	s := &Store{o: o, writing: make(chan struct{}, 1)}
 	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "synchronous(FULL)", "cache_size(-131072)", "temp_store(MEMORY)"}, "_txlock": {"immediate"}}
 	if s.write, err = openDB(name, pragmas, 1); err != nil {
 		return nil, fail(op, err)
@@ -91,8 +92,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.write.Close())
 	}
 	pragmas = url.Values{"_pragma": {"busy_timeout(10000)", "cache_size(-16384)", "query_only(ON)"}, "_txlock": {"deferred"}}
-	if s.read, err = openDB(name, pragmas, o.Readers); err != nil {
+	// As many again for what is counted and measured.
+	if s.read, err = openDB(name, pragmas, 2*o.Readers); err != nil {
 		return nil, errors.Join(fail(op, err), s.write.Close())
+	}
+	s.readers = make(chan *reader, o.Readers)
+	for range o.Readers {
+		s.readers <- &reader{}
 	}
 	return s, nil
 }
@@ -159,7 +165,7 @@ func (s *Store) prepare(ctx context.Context, op string) error {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.writing <- struct{}{} // never given back: no import begins any more
-		err := s.read.Close()
+		err := errors.Join(s.closeReaders(), s.read.Close())
 		_, check := s.write.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`)
 		s.closeErr = errors.Join(err, check, s.write.Close())
 	})

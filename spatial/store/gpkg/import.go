@@ -24,11 +24,22 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		return none, fail(op, ctx.Err())
 	}
 	defer func() { <-s.writing }()
+	// What was committed goes from the log to the file before this import fills
+	// the log: if it then fills the disk, the log can be cut off.
+	if _, err := s.write.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`); err != nil {
+		return none, fail(op, err)
+	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return none, fail(op, err)
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	committed := false
+	defer func() {
+		if !committed {
+			_ = tx.Rollback() // SQLite may have done it itself
+			s.cutLog()
+		}
+	}()
 	// The driver starts a goroutine for each statement under a context that can
 	// end; Feed looks at ctx itself, for each batch.
 	w, err := newWriter(context.WithoutCancel(ctx), tx, op, o.Dataset, s.o.Clock())
@@ -55,7 +66,17 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 	if err := tx.Commit(); err != nil {
 		return none, fail(op, err)
 	}
+	committed = true
 	return w.result, nil
+}
+
+// cutLog gives back the room that an import which was not committed has taken in
+// the log, unless a reader is at work: then the next import uses the log again.
+func (s *Store) cutLog() {
+	ctx := context.Background()
+	_, _ = s.write.ExecContext(ctx, `PRAGMA busy_timeout(0)`) // it is a matter of tidiness only
+	_, _ = s.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	_, _ = s.write.ExecContext(ctx, `PRAGMA busy_timeout(10000)`)
 }
 
 func footprintBlob(b []byte, f *spatial.Geometry) ([]byte, error) { return appendGeometry(b, f), nil }

@@ -3,6 +3,7 @@ package gpkg
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,23 +40,11 @@ func past(geometries string) string {
 // scanner reads rows of current or past. It is for one goroutine.
 type scanner struct {
 	op     string
-	values [columnCount + 3]any
-	into   [columnCount + 3]any
+	values [columnCount + 3]driver.Value
 	// The time of the row before, which mostly is that of the next.
 	text string
 	time time.Time
 }
-
-func newScanner(op string) *scanner {
-	s := &scanner{op: op}
-	for i := range s.into {
-		s.into[i] = &s.values[i]
-	}
-	return s
-}
-
-// row reads a row; version makes of it what it says.
-func (s *scanner) row(rows *sql.Rows) error { return fail(s.op, rows.Scan(s.into[:]...)) }
 
 // geom is the footprint as it is stored, or nil.
 func (s *scanner) geom() []byte { b, _ := s.values[1].([]byte); return b }
@@ -127,44 +116,17 @@ func (s *scanner) version() (*store.Version, error) {
 	return v, nil
 }
 
-// reading prepares a query once for all readers.
-func (s *Store) reading(ctx context.Context, query string) (*sql.Stmt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if stmt, ok := s.stmts[query]; ok {
-		return stmt, nil
-	}
-	stmt, err := s.read.PrepareContext(ctx, query)
-	if err == nil {
-		s.stmts[query] = stmt
-	}
-	return stmt, err
-}
-
-// versions reads what a query selects, in one state of the file. There are few
-// such queries: they stay prepared.
+// versions reads what a query selects.
 func (s *Store) versions(ctx context.Context, op, query string, args ...any) (all []*store.Version, err error) {
-	stmt, err := s.reading(ctx, query)
-	if err != nil {
-		return nil, fail(op, err)
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, fail(op, err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has what matters
-	sc := newScanner(op)
-	for rows.Next() {
-		if err := sc.row(rows); err != nil {
-			return nil, err
-		}
+	err = s.each(ctx, op, func(sc *scanner) (bool, error) {
 		v, err := sc.version()
-		if err != nil {
-			return nil, err
-		}
 		all = append(all, v)
+		return true, err
+	}, query, args...)
+	if err != nil {
+		return nil, err
 	}
-	return all, fail(op, rows.Err())
+	return all, nil
 }
 
 // moment is a time as the file has it.

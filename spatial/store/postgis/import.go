@@ -79,13 +79,21 @@ type writer struct {
 	id       int64 // of the import
 	result   store.ImportResult
 
-	classes []string // tables in the order of record.Record.Class
-	added   []int    // rows for each of them
-	staged  int
-	rows    [][]any // that wait
-	ends    []int64 // positions
-	parents []string
-	parts   []string
+	leaves   []leaf  // in the order of record.Record.Class
+	waiting  int     // rows that wait in them
+	replaced []int64 // positions of what got a new version
+	ends     []int64 // and of what is no longer valid
+	parents  []string
+	parts    []string
+}
+
+// leaf is the table of a class's objects of one data set.
+type leaf struct {
+	class string // the table of the class
+	name  string
+	fresh bool    // made by this import: neither indexed nor attached yet
+	rows  [][]any // that wait
+	n     int     // rows that it got
 }
 
 // known is what the city has of an object.
@@ -96,8 +104,7 @@ type known struct {
 }
 
 func newWriter(ctx context.Context, tx pgx.Tx, op, dataset string, now time.Time) (*writer, error) {
-	w := &writer{ctx: ctx, tx: tx, op: op, dataset: dataset, classes: classTables()}
-	w.added = make([]int, len(w.classes))
+	w := &writer{ctx: ctx, tx: tx, op: op, dataset: dataset}
 	// One import at a time, also of other nodes. Statements after this one see
 	// what the import before has committed.
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lockImport)); err != nil {
@@ -120,8 +127,10 @@ func newWriter(ctx context.Context, tx pgx.Tx, op, dataset string, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	_, err = tx.Exec(ctx, `CREATE TEMPORARY TABLE staging (LIKE cityhub.feature INCLUDING STORAGE, old text) ON COMMIT DROP`)
-	return w, err
+	for _, class := range classTables() {
+		w.leaves = append(w.leaves, leaf{class: class, name: class + "_" + strconv.Itoa(int(w.number))})
+	}
+	return w, nil
 }
 
 // storable reports whether PostgreSQL can keep a text as it is.
@@ -161,9 +170,14 @@ func (w *writer) put(records []*record.Record) error {
 			w.position++
 			k.position = w.position
 		}
-		w.stage(r, k)
+		if k.class != "" {
+			w.replaced = append(w.replaced, k.position)
+		}
+		if !w.dry {
+			w.stage(r, k.position)
+		}
 	}
-	if len(w.rows) >= copyRows {
+	if w.waiting >= copyRows {
 		return w.flush()
 	}
 	return nil
@@ -212,29 +226,23 @@ func (w *writer) find(ids []string, back bool) (map[string]known, error) {
 }
 
 // stage queues the new version of an object.
-func (w *writer) stage(r *record.Record, k known) {
-	w.added[r.Class]++
-	if w.dry {
-		return
-	}
+func (w *writer) stage(r *record.Record, position int64) {
 	o := &r.Object
-	var height, base, low, high, old any
+	var height, base, low, high, footprint any
 	if o.Height.From != "" {
 		height, base = o.Height.Metres, o.Height.BaseMetres
 	}
 	if !math.IsNaN(r.Low) {
 		low, high = r.Low, r.High
 	}
-	if k.class != "" {
-		old = k.class
-	}
-	var footprint any
 	if r.Footprint != nil {
 		footprint = r.Footprint
 	}
-	w.rows = append(w.rows, []any{w.classes[r.Class], w.number, k.position, footprint, w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)),
+	l := &w.leaves[r.Class]
+	l.rows = append(l.rows, []any{l.class, w.number, position, footprint, w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)),
 		clean(r.Attributes), list(o.Parents), list(o.Children), height, base, text(o.Height.From), o.CRS.Horizontal, number(o.CRS.Vertical), text(o.CRS.VerticalDatum),
-		text(o.Source.File), number(o.Source.Line), o.Source.Offset, low, high, w.result.At, w.id, r.Hash[:], r.Geometries, old})
+		text(o.Source.File), number(o.Source.Line), o.Source.Offset, low, high, w.result.At, w.id, r.Hash[:], r.Geometries})
+	w.waiting++
 	for _, parent := range o.Parents {
 		w.parents, w.parts = append(w.parents, clean(parent)), append(w.parts, o.ID)
 	}
@@ -243,18 +251,27 @@ func (w *writer) stage(r *record.Record, k known) {
 	}
 }
 
-// flush copies the rows that wait into the staging table.
+// flush copies the rows that wait into their leaves. Nobody else sees them
+// before the import is done.
 func (w *writer) flush() error {
-	if len(w.rows) == 0 {
-		return nil
+	for i := range w.leaves {
+		l := &w.leaves[i]
+		if len(l.rows) == 0 {
+			continue
+		}
+		if l.n == 0 {
+			if err := w.makeLeaf(l); err != nil {
+				return err
+			}
+		}
+		if _, err := w.tx.CopyFrom(w.ctx, pgx.Identifier{"cityhub", l.name}, strings.Split(columns, ", "), pgx.CopyFromRows(l.rows)); err != nil {
+			return err
+		}
+		l.n += len(l.rows)
+		clear(l.rows)
+		l.rows = l.rows[:0]
 	}
-	names := append(strings.Split(columns, ", "), "old")
-	if _, err := w.tx.CopyFrom(w.ctx, pgx.Identifier{"pg_temp", "staging"}, names, pgx.CopyFromRows(w.rows)); err != nil {
-		return err
-	}
-	w.staged += len(w.rows)
-	clear(w.rows)
-	w.rows = w.rows[:0]
+	w.waiting = 0
 	if len(w.parts) == 0 {
 		return nil
 	}
@@ -289,6 +306,3 @@ func list(ids []string) any {
 	}
 	return all
 }
-
-// leaf is the table of a class's objects of this data set.
-func (w *writer) leaf(class string) string { return class + "_" + strconv.Itoa(int(w.number)) }

@@ -1,8 +1,8 @@
 package postgis
 
 import (
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,10 +10,14 @@ import (
 	"cityhub/spatial/store/internal/record"
 )
 
-// analyzeRows is from how many rows on the planner is told about them at once.
-const analyzeRows = 1000
+const (
+	// analyzeRows is from how many rows on the planner is told about them at once.
+	analyzeRows = 1000
+	// archiveRows is how many versions move to the history in one statement.
+	archiveRows = 20_000
+)
 
-// finish ends what is no longer valid and merges the staging table into the city.
+// finish ends what is no longer valid and makes the rest of the import's changes.
 func (w *writer) finish(o store.ImportOptions, seen map[[16]byte]struct{}) error {
 	if err := w.endNamed(o.End, seen); err != nil {
 		return err
@@ -30,21 +34,13 @@ func (w *writer) finish(o store.ImportOptions, seen map[[16]byte]struct{}) error
 	if err := w.flush(); err != nil {
 		return err
 	}
-	if w.staged >= analyzeRows {
-		if _, err := w.tx.Exec(w.ctx, `ANALYZE staging`); err != nil {
+	for i := range w.leaves {
+		if err := w.finishLeaf(&w.leaves[i]); err != nil {
 			return err
 		}
 	}
 	if err := w.archive(); err != nil {
 		return err
-	}
-	for i, class := range w.classes {
-		if w.added[i] == 0 {
-			continue
-		}
-		if err := w.insert(class, w.added[i]); err != nil {
-			return err
-		}
 	}
 	if _, err := w.tx.Exec(w.ctx, `UPDATE cityhub.model SET last_position = $1, last_import = $2, last_at = $3`, w.position, w.id, w.result.At); err != nil {
 		return err
@@ -55,69 +51,56 @@ func (w *writer) finish(o store.ImportOptions, seen map[[16]byte]struct{}) error
 	return err
 }
 
-// archive moves the versions that end to the history.
+// archive moves the versions that end to the history: those that were there
+// before this import.
 func (w *writer) archive() error {
-	for _, of := range []struct {
-		n     int
-		which string
-		args  []any
-	}{
-		{w.result.Updated, `DELETE FROM cityhub.feature f USING staging s WHERE s.old IS NOT NULL AND f.class = s.old AND f.dataset_no = $3 AND f.position = s.position`, nil},
-		{len(w.ends), `DELETE FROM cityhub.feature f WHERE f.dataset_no = $3 AND f.position = ANY($4)`, []any{w.ends}},
-	} {
-		if of.n == 0 {
-			continue
-		}
-		fs := `f.` + strings.ReplaceAll(columns, `, `, `, f.`)
-		_, err := w.tx.Exec(w.ctx, `WITH gone AS (`+of.which+` RETURNING `+fs+`) INSERT INTO cityhub.history (valid_to, ended_by, `+columns+`) SELECT $1, $2, `+columns+` FROM gone`,
-			append([]any{w.result.At, w.id, w.number}, of.args...)...)
-		if err != nil {
+	gone := append(w.replaced, w.ends...)
+	if len(gone) == 0 {
+		return nil
+	}
+	const query = `WITH gone AS (DELETE FROM cityhub.feature WHERE dataset_no = $3 AND import < $2 AND position = ANY($4) RETURNING ` + columns + `)
+		INSERT INTO cityhub.history (valid_to, ended_by, ` + columns + `) SELECT $1, $2, ` + columns + ` FROM gone`
+	for part := range slices.Chunk(gone, archiveRows) {
+		if _, err := w.tx.Exec(w.ctx, query, w.result.At, w.id, w.number, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// insert puts what was staged of a class into its leaf. A new leaf gets its
-// indices after its rows, which is several times faster, and is attached last:
-// readers do not wait for it.
-func (w *writer) insert(class string, n int) error {
-	leaf := w.leaf(class)
+// makeLeaf makes the table of a class's objects of this data set where there is
+// none.
+func (w *writer) makeLeaf(l *leaf) error {
 	var there bool
-	if err := w.tx.QueryRow(w.ctx, `SELECT to_regclass($1) IS NOT NULL`, "cityhub."+leaf).Scan(&there); err != nil {
+	if err := w.tx.QueryRow(w.ctx, `SELECT to_regclass($1) IS NOT NULL`, "cityhub."+l.name).Scan(&there); err != nil || there {
 		return err
 	}
-	fill := func() error {
-		_, err := w.tx.Exec(w.ctx, `INSERT INTO cityhub.`+leaf+` (`+columns+`) SELECT `+columns+` FROM staging WHERE class = $1 ORDER BY position`, class)
-		return err
-	}
-	if !there {
-		of := strconv.Itoa(int(w.number))
-		if _, err := w.tx.Exec(w.ctx, `CREATE TABLE cityhub.`+leaf+` (LIKE cityhub.feature INCLUDING STORAGE, CONSTRAINT `+leaf+`_is CHECK (class = '`+class+`' AND dataset_no = `+of+`))`); err != nil {
-			return err
-		}
-		if err := fill(); err != nil {
-			return err
-		}
+	l.fresh = true
+	_, err := w.tx.Exec(w.ctx, `CREATE TABLE cityhub.`+l.name+` (LIKE cityhub.feature INCLUDING STORAGE, CONSTRAINT `+l.name+`_is CHECK (class = '`+l.class+`' AND dataset_no = `+strconv.Itoa(int(w.number))+`))`)
+	return err
+}
+
+// finishLeaf gives a new leaf its indices, which after its rows is several times
+// faster than before, and attaches it: readers do not wait for that.
+func (w *writer) finishLeaf(l *leaf) error {
+	if l.fresh {
 		for _, ddl := range []string{
-			`CREATE INDEX ON cityhub.` + leaf + ` (dataset_no, id)`,
-			`CREATE INDEX ON cityhub.` + leaf + ` (position)`,
-			`CREATE INDEX ON cityhub.` + leaf + ` (import)`,
-			`CREATE INDEX ON cityhub.` + leaf + ` USING gist (geom)`,
-			`ALTER TABLE cityhub.` + class + ` ATTACH PARTITION cityhub.` + leaf + ` FOR VALUES IN (` + of + `)`,
-			`ALTER TABLE cityhub.` + leaf + ` DROP CONSTRAINT ` + leaf + `_is`,
+			`CREATE INDEX ON cityhub.` + l.name + ` (dataset_no, id)`,
+			`CREATE INDEX ON cityhub.` + l.name + ` (position)`,
+			`CREATE INDEX ON cityhub.` + l.name + ` (import)`,
+			`CREATE INDEX ON cityhub.` + l.name + ` USING gist (geom)`,
+			`ALTER TABLE cityhub.` + l.class + ` ATTACH PARTITION cityhub.` + l.name + ` FOR VALUES IN (` + strconv.Itoa(int(w.number)) + `)`,
+			`ALTER TABLE cityhub.` + l.name + ` DROP CONSTRAINT ` + l.name + `_is`,
 		} {
 			if _, err := w.tx.Exec(w.ctx, ddl); err != nil {
 				return err
 			}
 		}
-	} else if err := fill(); err != nil {
-		return err
 	}
-	if n < analyzeRows {
+	if l.n < analyzeRows {
 		return nil
 	}
-	_, err := w.tx.Exec(w.ctx, `ANALYZE cityhub.`+leaf)
+	_, err := w.tx.Exec(w.ctx, `ANALYZE cityhub.`+l.name)
 	return err
 }
 
