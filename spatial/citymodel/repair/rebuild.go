@@ -54,8 +54,8 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 	var parts []face
 	for _, g := range sum.Dump() {
 		polygon, ok := g.AsPolygon()
-		if !ok || polygon.Area() < leastArea {
-			continue
+		if !ok || polygon.Area() < max(leastArea, m.opt.AreaShare*before/100) {
+			continue // the inside of a loop too small to be meant
 		}
 		part := face{semantic: f.semantic, index: f.index}
 		for i, line := range polygon.ForceCCW().DumpRings() {
@@ -70,12 +70,12 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 		}
 		parts = append(parts, part)
 	}
-	if len(parts) == 0 {
-		return nil, false
-	}
 	after := 0.0
 	for i := range parts {
 		after += surfaceArea(&parts[i])
+	}
+	if len(parts) == 0 || math.Abs(after-before) > m.opt.AreaShare*before {
+		return nil, false
 	}
 	m.fix(citymodel.RingSelfIntersects, false, where, "a ring that crosses itself; built again, surfaces: %d, area %.3f m² instead of %.3f m²", len(parts), after, before)
 	return parts, true
