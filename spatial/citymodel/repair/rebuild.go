@@ -5,6 +5,7 @@ import (
 
 	"github.com/peterstace/simplefeatures/geom"
 
+	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
 )
 
@@ -58,7 +59,12 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 			continue // the inside of a loop too small to be meant
 		}
 		part := face{semantic: f.semantic, index: f.index}
-		for i, line := range polygon.ForceCCW().DumpRings() {
+		if up := spatial.RingNormal(f.rings[0])[2] >= 0; up { // the parts face the way of the whole
+			polygon = polygon.ForceCCW()
+		} else {
+			polygon = polygon.ForceCW()
+		}
+		for i, line := range polygon.DumpRings() {
 			ring := fromSequence(line.Coordinates(), ox, oy, z)
 			if i > 0 && polygonArea(line) < leastArea {
 				continue
