@@ -122,7 +122,7 @@ func (o *findingsFile) add(f cityimport.Finding) {
 		if f.ISO19107 != 0 {
 			number = strconv.Itoa(f.ISO19107)
 		}
-		o.err = o.csv.Write([]string{string(f.Action), f.Severity, f.Code, number, f.File, strconv.Itoa(f.Line), f.Object, f.Field, f.Message})
+		o.err = o.csv.Write([]string{string(f.Action), f.Severity, f.Code, number, cell(f.File), strconv.Itoa(f.Line), cell(f.Object), cell(f.Field), cell(f.Message)})
 		return
 	}
 	b, err := json.Marshal(f)
@@ -133,6 +133,15 @@ func (o *findingsFile) add(f cityimport.Finding) {
 		_, err = o.buf.Write(b)
 	}
 	o.err = err
+}
+
+// cell keeps a text of a supplier's file from being a formula where the findings
+// are opened in a spreadsheet.
+func cell(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
 }
 
 func (o *findingsFile) report(r *cityimport.Report) {

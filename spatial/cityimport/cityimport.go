@@ -115,6 +115,8 @@ func (o *Options) check() error {
 		return fault("level", fmt.Sprintf("found %d, expected CIM1 to CIM7", o.Level), "")
 	case o.Repair != "" && o.Repair != RepairSafe && o.Repair != RepairNone:
 		return fault("repair", fmt.Sprintf("found %q, expected safe or none", o.Repair), "")
+	case o.Complete && o.SkipUnreadable:
+		return fault("complete", "found with skipUnreadable: an object that cannot be read would count as gone", "leave out one of the two")
 	case o.GCJ02 && o.CRS.Known() && !o.CRS.Degrees():
 		return fault("gcj02", fmt.Sprintf("GCJ-02 coordinates are degrees, those of %v are metres", o.CRS), "leave out one of the two")
 	}
@@ -151,6 +153,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := r.measure(); err != nil {
 		return r.report(store.ImportResult{}), err
 	}
+	there, err := r.city(ctx)
+	if err != nil {
+		return r.report(store.ImportResult{}), err
+	}
 	res, err := o.Store.Import(ctx, store.ImportOptions{Dataset: o.Dataset, Complete: o.Complete, DryRun: o.DryRun}, r.objects(ctx))
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -161,6 +167,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		res = store.ImportResult{}
 	}
+	r.far(there)
 	report := r.report(res)
 	report.Stored = err == nil && !o.DryRun
 	return report, err

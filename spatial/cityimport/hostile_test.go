@@ -94,6 +94,7 @@ func TestRefused(t *testing.T) {
 		{"deep", "x.geojson", `{"type":"FeatureCollection","features":` + strings.Repeat("[", 100_000), nil, 1, "inside each other"},
 		{"XML bomb", "x.gml", bomb, nil, 1, "DOCTYPE"},
 		{"wrong XML", "x.gml", "<html><body/></html>", nil, 1, "html"},
+		{"complete but not", "x.geojson", collection(good), func(o *Options) { o.SkipUnreadable = true }, 0, "would count as gone"},
 		{"not in China", "x.geojson", collection(feature("b", `{"type":"Point","coordinates":[4.45,51.9]}`)), func(o *Options) { o.GCJ02 = true }, 2, "China"},
 		{"strict", "x.geojson", collection(good, feature("b", polygon(bowTie))), func(o *Options) { o.Strict = true }, 3, "ring-self-intersection"},
 		{"strict, nothing mended", "x.geojson", collection(good, feature("b", polygon(square[:len(square)-len(",[120.6,31.3]")]))), func(o *Options) { o.Strict, o.Repair = true, RepairNone }, 3, "ring-not-closed"},
@@ -108,7 +109,7 @@ func TestRefused(t *testing.T) {
 			if !errors.As(err, &fault) {
 				t.Fatalf("no error of the store's kind: %v", err)
 			}
-			if fault.Code != store.Invalid || fault.File != c.file || fault.Line != c.line || !strings.Contains(err.Error(), c.message) {
+			if fault.Code != store.Invalid || fault.File != c.file && c.line > 0 || fault.Line != c.line || !strings.Contains(err.Error(), c.message) {
 				t.Errorf("line %d of %q, want %d and %q in: %v", fault.Line, fault.File, c.line, c.message, err)
 			}
 			if r == nil || r.Stored || r.Added+r.Updated+r.Ended+r.Unchanged != 0 {
@@ -185,6 +186,30 @@ func TestSkipUnreadable(t *testing.T) {
 	r := imported(t, Options{Store: s, Class: spatial.ClassBuilding, SkipUnreadable: true}, path)
 	if r.Unreadable != 1 || r.Added == 0 || r.Findings[0].Action != Dropped || r.Findings[0].First[0].Line != 3 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestFarFromTheCity: a zone of Gauss-Krüger beside the right one is plausible by
+// itself, but not beside the rest of the city.
+func TestFarFromTheCity(t *testing.T) {
+	s := openStore(t)
+	imported(t, Options{Store: s, Class: spatial.ClassBuilding}, write(t, "x.geojson", collection(feature("a", polygon(square)))))
+	metres := polygon("[463000,3465000],[463100,3465000],[463100,3465100],[463000,3465100],[463000,3465000]")
+	for crs, far := range map[int]bool{4549: false, 4548: true} {
+		o := Options{Store: s, Dataset: "other", DryRun: true, Class: spatial.ClassWater, CRS: spatial.CRS{Horizontal: crs}}
+		r := imported(t, o, write(t, "x.geojson", collection(feature("b", metres))))
+		if (len(r.Notes) == 1) != far {
+			t.Errorf("EPSG:%d: %q, extent %+v", crs, r.Notes, r.Extent)
+		}
+	}
+}
+
+// TestTextIsHarmless: what a file holds does not steer the terminal.
+func TestTextIsHarmless(t *testing.T) {
+	r := imported(t, Options{Store: openStore(t), Class: spatial.ClassBuilding}, write(t, "x.geojson", strings.Replace(collection(feature("ESC[2J", polygon(bowTie))), "ESC", `\u001b`, 1)))
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil || strings.Contains(b.String(), "\x1b") || !strings.Contains(b.String(), "[2J") {
+		t.Errorf("%v: %q", err, b.String())
 	}
 }
 

@@ -1,10 +1,13 @@
 package cityimport
 
 import (
+	"context"
 	"fmt"
+	"math"
 
 	"cityhub/spatial"
 	"cityhub/spatial/crs"
+	"cityhub/spatial/store"
 )
 
 // placer finds out where on earth objects lie, and refuses those that cannot
@@ -135,5 +138,51 @@ func swapAxes(o *spatial.CityObject) {
 		for p := 0; p+1 < len(xyz); p += 3 {
 			xyz[p], xyz[p+1] = xyz[p+1], xyz[p]
 		}
+	}
+}
+
+// city is the rectangle around what the store holds of the five classes; empty
+// where it holds nothing or does not tell.
+func (r *run) city(ctx context.Context) (store.BBox, error) {
+	all := store.BBox{Empty: true}
+	reader, ok := r.o.Store.(interface {
+		Extent(context.Context, spatial.Class) (store.BBox, error)
+	})
+	if !ok {
+		return all, nil
+	}
+	for _, class := range spatial.Classes() {
+		b, err := reader.Extent(ctx, class)
+		switch {
+		case err != nil:
+			return all, err
+		case b.Empty || b.West > b.East:
+		case all.Empty:
+			all = b
+		default:
+			all.West, all.South = min(all.West, b.West), min(all.South, b.South)
+			all.East, all.North = max(all.East, b.East), max(all.North, b.North)
+		}
+	}
+	return all, nil
+}
+
+// farKilometres is the distance from the rest of the city beyond which data lie
+// where they were hardly meant to.
+const farKilometres = 100
+
+// far notes that what was read lies far from the rest of the city: a wrong zone
+// or an exchange of axes is plausible to every other check.
+func (r *run) far(city store.BBox) {
+	if city.Empty || !r.placed {
+		return
+	}
+	const kilometres = 111.2 // of a degree
+	gap := func(a, b, c, d float64) float64 { return max(0, c-b, a-d) }
+	e := &r.extent
+	north := gap(e.South, e.North, city.South, city.North) * kilometres
+	east := gap(e.West, e.East, city.West, city.East) * kilometres * math.Cos((e.South+e.North)/2*math.Pi/180)
+	if d := math.Hypot(north, east); d > farKilometres {
+		r.rep.Notes = append(r.rep.Notes, fmt.Sprintf("the data lie %.0f km from the rest of the city: are the CRS and the order of the axes right?", d))
 	}
 }

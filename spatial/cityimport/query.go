@@ -126,11 +126,15 @@ func ParseQuery(q url.Values) (*Parameters, error) {
 // Reference is c as ParseCRS reads it.
 func Reference(c spatial.CRS) string {
 	s := "EPSG:" + strconv.Itoa(c.Horizontal)
-	switch {
-	case c.Vertical != 0:
-		s += "+" + strconv.Itoa(c.Vertical)
-	case c.VerticalDatum == spatial.Ellipsoid && c.Horizontal == spatial.CRS84:
-		s = "OGC:CRS84h"
+	if c.Vertical != 0 {
+		return s + "+" + strconv.Itoa(c.Vertical)
+	}
+	if c.VerticalDatum == spatial.Ellipsoid {
+		if h, err := crs.ByCode(c.Horizontal); err == nil {
+			if with, err := h.WithVertical(crs.Ellipsoidal); err == nil {
+				return with.String()
+			}
+		}
 	}
 	return s
 }

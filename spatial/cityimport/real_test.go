@@ -82,7 +82,9 @@ func (k *kept) Import(_ context.Context, _ store.ImportOptions, objects iter.Seq
 
 // TestRotterdam: the extent is that of testdata/extent.py; the faults are fewer
 // than those that citymodel/cityjson/testdata/validity.py counts in the file by
-// what was mended: 1236 repeated points, 633 rings of too few, 18 that cross.
+// what was mended: 1236 repeated points, 633 rings of too few, 18 that cross. Of
+// these, 6 are nothing but spikes and drop out with the 633, 9 are built again,
+// and 3 stay: 2 cross in space, 1 joins a closed building to itself.
 func TestRotterdam(t *testing.T) {
 	path := filepath.Join(testkit.DataDir(t, "cityjson-samples"), "rotterdam", "3-20-DELFSHAVEN.city.json")
 	s := openStore(t)
@@ -96,7 +98,7 @@ func TestRotterdam(t *testing.T) {
 	if len(r.Heights) != 1 || r.Heights[0] != (HeightRange{Datum: "", Min: 0, Max: 41.158, Objects: 853}) {
 		t.Errorf("heights %+v", r.Heights)
 	}
-	if n := r.found(Kept, "ring-self-intersection"); n != 2 || r.Flagged != 2 || r.found(Kept, "too-few-points")+r.found(Kept, "consecutive-points-same") != 0 {
+	if n := r.found(Kept, "ring-self-intersection"); n != 3 || r.Flagged != 3 || r.found(Kept, "too-few-points")+r.found(Kept, "consecutive-points-same") != 0 {
 		t.Errorf("%d rings that cross stay, %d objects flagged; %+v", n, r.Flagged, r.Findings)
 	}
 	if n := r.found(Dropped, "too-few-points"); n < 633 || r.Unreadable != 0 {
@@ -112,6 +114,25 @@ func TestRotterdam(t *testing.T) {
 	}
 	if flag, _ := v.Object.Attributes.Get(GeometryFaults); flag.String() != "ring-self-intersection" || v.SourceCRS != 28992 {
 		t.Errorf("flag %v, source CRS %d", flag, v.SourceCRS)
+	}
+	// Of the surfaces, 46 sets are closed as they come, with 38109.049315 m³
+	// (citymodel/cityjson/testdata/measure.py). What is mended opens none of them.
+	k := &kept{}
+	imported(t, Options{Store: k}, path)
+	plain := &kept{}
+	imported(t, Options{Store: plain, Repair: RepairNone}, path)
+	closed, volume := 0, 0.0
+	for i, o := range plain.objects {
+		if v, ok := o.Geometries[0].Volume(); ok {
+			closed++
+			volume += v
+			if w, still := k.objects[i].Geometries[0].Volume(); !still || !near(v, w, 1e-6) {
+				t.Errorf("%s was closed with %.3f m³; mended: %v, %.3f m³", o.ID, v, still, w)
+			}
+		}
+	}
+	if closed != 46 || !near(volume, 38109.049315, 1e-3) {
+		t.Errorf("%d closed, %.6f m³", closed, volume)
 	}
 	again := imported(t, Options{Store: s, Level: 3}, path)
 	if again.Unchanged != 853 || again.Added+again.Updated+again.Ended != 0 || again.At != nil {

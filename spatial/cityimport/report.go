@@ -126,9 +126,10 @@ type Report struct {
 	AccuracyM   float64        `json:"accuracyMetres"` // of the conversion to WGS 84
 	GCJ02       bool           `json:"gcj02,omitempty"`
 	Findings    []FindingCount `json:"findings"`
-	Unreadable  int            `json:"unreadable"`  // findings with which something was lost
-	Flagged     int            `json:"flagged"`     // objects with GeometryFaults
-	Mended      int            `json:"mended"`      // objects that were repaired
+	Unreadable  int            `json:"unreadable"` // findings with which something was lost
+	Flagged     int            `json:"flagged"`    // objects with GeometryFaults
+	Mended      int            `json:"mended"`     // objects that were repaired
+	Notes       []string       `json:"notes,omitempty"`
 	Seconds     float64        `json:"seconds"`     // all in all
 	ObjectsRate float64        `json:"objectsRate"` // objects a second
 }

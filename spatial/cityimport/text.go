@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"cityhub/spatial"
 )
@@ -107,6 +108,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		row("heights", "%.2f to %.2f m above %s", h.Min, h.Max, datum)
 	}
+	for _, n := range r.Notes {
+		row("note", "%s", n)
+	}
 	if r.Mended+r.Flagged+r.Unreadable > 0 {
 		row("checked", "%s mended, %s flagged in their attribute %s, %s faults with which something was lost", objects(r.Mended), objects(r.Flagged), GeometryFaults, number(r.Unreadable))
 	}
@@ -126,8 +130,16 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Objects > 0 {
 		fmt.Fprintf(&b, "  %s in %.1f s, %s/s\n", objects(r.Objects), r.Seconds, number(int(r.ObjectsRate)))
 	}
-	_, err := w.Write(b.Bytes())
+	_, err := w.Write(bytes.Map(printable, b.Bytes()))
 	return err
+}
+
+// printable keeps what a file holds from steering the terminal.
+func printable(r rune) rune {
+	if unicode.IsControl(r) && r != '\n' {
+		return unicode.ReplacementChar
+	}
+	return r
 }
 
 // place is where f was found and what it says.

@@ -10,7 +10,7 @@ import (
 )
 
 // face mends one surface: the surfaces that are left of it, none to several.
-func (m *mender) face(f face, solid bool) []face {
+func (m *mender) face(f face) []face {
 	where := fmt.Sprintf(".surface[%d]", f.index)
 	if len(f.rings) == 0 {
 		m.fix(citymodel.EmptyGeometry, true, where, "a surface without rings; dropped")
@@ -18,7 +18,7 @@ func (m *mender) face(f face, solid bool) []face {
 	}
 	rings := make([][]float64, 0, len(f.rings))
 	for r, ring := range f.rings {
-		clean := m.ring(ring, fmt.Sprintf("%s.ring[%d]", where, r), solid)
+		clean := m.ring(ring, fmt.Sprintf("%s.ring[%d]", where, r))
 		if len(clean) >= 9 {
 			rings = append(rings, clean)
 			continue
@@ -31,7 +31,7 @@ func (m *mender) face(f face, solid bool) []face {
 	}
 	f.rings = rings
 	m.order(&f, where)
-	if !solid {
+	if !m.whole {
 		if crosses := m.crosses(&f); crosses {
 			if w := width(f.rings[0]); w < m.opt.SliverMetres {
 				m.fix(citymodel.RingSelfIntersects, true, where, "a sliver %.2g m wide whose edges lie on each other; dropped", w)
@@ -47,7 +47,7 @@ func (m *mender) face(f face, solid bool) []face {
 }
 
 // ring takes repeated points and spikes out of a ring.
-func (m *mender) ring(ring []float64, where string, solid bool) []float64 {
+func (m *mender) ring(ring []float64, where string) []float64 {
 	n := len(ring) / 3
 	repeated, spikes := 0, 0
 	out := make([]float64, 0, len(ring))
@@ -58,7 +58,7 @@ func (m *mender) ring(ring []float64, where string, solid bool) []float64 {
 			repeated++
 			continue
 		}
-		if k := len(out) / 3; !solid && k > 1 && point(k-2) == p { // there and back
+		if k := len(out) / 3; !m.whole && k > 1 && point(k-2) == p { // there and back
 			out = out[:len(out)-3]
 			spikes++
 			continue
@@ -71,10 +71,10 @@ func (m *mender) ring(ring []float64, where string, solid bool) []float64 {
 		case point(k-1) == point(0):
 			repeated++
 			out = out[:len(out)-3]
-		case !solid && k > 2 && point(k-1) == point(1):
+		case !m.whole && k > 2 && point(k-1) == point(1):
 			spikes++
 			out = out[3 : len(out)-3]
-		case !solid && k > 2 && point(k-2) == point(0):
+		case !m.whole && k > 2 && point(k-2) == point(0):
 			spikes++
 			out = out[:len(out)-6]
 		default:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/peterstace/simplefeatures/geom"
 
+	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
 )
 
@@ -54,11 +55,16 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 	var parts []face
 	for _, g := range sum.Dump() {
 		polygon, ok := g.AsPolygon()
-		if !ok || polygon.Area() < leastArea {
-			continue
+		if !ok || polygon.Area() < max(leastArea, m.opt.AreaShare*before/100) {
+			continue // the inside of a loop too small to be meant
 		}
 		part := face{semantic: f.semantic, index: f.index}
-		for i, line := range polygon.ForceCCW().DumpRings() {
+		if up := spatial.RingNormal(f.rings[0])[2] >= 0; up { // the parts face the way of the whole
+			polygon = polygon.ForceCCW()
+		} else {
+			polygon = polygon.ForceCW()
+		}
+		for i, line := range polygon.DumpRings() {
 			ring := fromSequence(line.Coordinates(), ox, oy, z)
 			if i > 0 && polygonArea(line) < leastArea {
 				continue
@@ -70,12 +76,12 @@ func (m *mender) rebuild(f *face, where string) ([]face, bool) {
 		}
 		parts = append(parts, part)
 	}
-	if len(parts) == 0 {
-		return nil, false
-	}
 	after := 0.0
 	for i := range parts {
 		after += surfaceArea(&parts[i])
+	}
+	if len(parts) == 0 || math.Abs(after-before) > m.opt.AreaShare*before {
+		return nil, false
 	}
 	m.fix(citymodel.RingSelfIntersects, false, where, "a ring that crosses itself; built again, surfaces: %d, area %.3f m² instead of %.3f m²", len(parts), after, before)
 	return parts, true

@@ -5,7 +5,8 @@
 //	101  rings of fewer than three points, and lines of fewer than two, are dropped
 //	104  spikes (there and back) are cut off and surfaces without area dropped;
 //	     a flat surface whose ring crosses itself is built again by the even-odd
-//	     rule, if its area stays what it was
+//	     rule, if its area stays what it was; all this not where surfaces enclose
+//	     a space and would no longer
 //	206  the ring that holds all others becomes the exterior
 //	208  a hole is turned against its exterior
 //	307  surfaces of a closed shell that face the wrong way are turned
@@ -96,6 +97,7 @@ type face struct {
 type mender struct {
 	opt   Options
 	field string
+	whole bool // the surfaces bound a solid: no edge may go, so none is cut off or built again
 	fixes []Fix
 }
 
@@ -115,19 +117,36 @@ func (m *mender) mend(g spatial.Geometry) (spatial.Geometry, bool) {
 	case g.Kind == spatial.MultiLine:
 		return m.lines(g)
 	}
-	shells := m.shells(&g)
+	m.whole = g.Kind.IsSolid()
+	out, ok := m.surfaces(&g)
+	if !m.whole && len(m.fixes) > 0 && len(g.Surfaces) >= 4 {
+		// Surfaces that enclose a space must go on doing so: what is cut off a
+		// ring may be what joins it to its neighbour.
+		if _, closed := g.Volume(); closed {
+			if _, still := out.Volume(); !ok || !still {
+				m.whole, m.fixes = true, nil
+				return m.surfaces(&g)
+			}
+		}
+	}
+	return out, ok
+}
+
+// surfaces mends the surfaces of g.
+func (m *mender) surfaces(g *spatial.Geometry) (spatial.Geometry, bool) {
+	shells := m.shells(g)
 	n := 0
 	for _, s := range shells {
 		n += len(s)
 	}
 	if len(m.fixes) == 0 {
-		return g, true
+		return *g, true
 	}
 	if n == 0 {
 		m.fix(citymodel.EmptyGeometry, true, "", "no surface of the %v is left; dropped", g.Kind)
-		return g, false
+		return *g, false
 	}
-	return build(&g, shells), true
+	return build(g, shells), true
 }
 
 // lines drops lines that are none.
@@ -182,7 +201,7 @@ func (m *mender) faces(g *spatial.Geometry, from, to int) []face {
 		for r := first; r < last; r++ {
 			f.rings = append(f.rings, g.Ring(r))
 		}
-		out = append(out, m.face(f, g.Kind.IsSolid())...)
+		out = append(out, m.face(f)...)
 	}
 	return out
 }

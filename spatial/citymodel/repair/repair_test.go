@@ -174,6 +174,21 @@ func TestFlatSurfaces(t *testing.T) {
 	}
 }
 
+// A ground surface that is built again still faces down.
+func TestRebuiltSurfaceFacesItsWay(t *testing.T) {
+	loop := []float64{0, 0, 0, 10, 0, 0, 10, 10, 0, 0.05, 10, 0, -0.05, 9.9, 0, 0.05, 9.9, 0, -0.05, 10, 0}
+	for _, up := range []bool{true, false} {
+		if !up {
+			loop = reversed(loop)
+		}
+		o, codes := mended(t, surfaces(spatial.MultiSurface, loop))
+		g := &o.Geometries[0]
+		if n := spatial.RingNormal(g.Ring(0)); len(codes) != 1 || len(g.Surfaces) != 1 || (n[2] > 0) != up {
+			t.Errorf("up %v: normal %v, %d surfaces, %v", up, n, len(g.Surfaces), codes)
+		}
+	}
+}
+
 func TestLines(t *testing.T) {
 	g := spatial.Geometry{Kind: spatial.MultiLine, XYZ: []float64{0, 0, 0, 5, 5, 5, 1, 1, 1}, Rings: []int32{1, 3}}
 	o, codes := mended(t, g)
