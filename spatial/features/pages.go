@@ -318,7 +318,7 @@ func (c *call) itemPage(k kind, s search, v *store.Version, l *liveReader) error
 	if o.Height.From != "" {
 		add("高度", "Height", strconv.FormatFloat(o.Height.Metres, 'f', -1, 64)+" m")
 	}
-	add("高程基准", "Vertical datum", o.CRS.VerticalDatum)
+	add("高程基准", "Vertical datum", datumOf(o.CRS))
 	add("生效时间", "Valid from", shortTime(v.ValidFrom))
 	add("失效时间", "Valid to", shortTime(v.ValidTo))
 	p := &sheet{Kind: "table", Title: title, Crumbs: c.crumbs(k, Link{Href: c.page("/collections/" + k.ID + "/items"), Title: c.text("要素", "Features")}), Alternates: others(c.alternates(featureFormats, "")), Tables: []table{facts}}

@@ -87,7 +87,7 @@ func (r *row) String(i int) (string, bool) {
 	case fieldLevel:
 		return some(o.Level.String())
 	case fieldDatum:
-		return some(o.CRS.VerticalDatum)
+		return some(datumOf(o.CRS))
 	case fieldLive, fieldLiveQuality, fieldLiveUnit:
 		v, ok := r.value(c)
 		switch {
