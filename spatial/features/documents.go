@@ -31,7 +31,7 @@ func (c *call) landing() error {
 		}
 	}
 	doc := landingDocument{Title: c.text(c.h.o.Title, c.h.o.TitleEn), Links: links,
-		Description: c.text("道路、建筑、水系、地下空间和城市部件,以及其上的实时观测。按 OGC API 标准提供。", "Roads, buildings, water, underground space and city components, and what is observed on them now, by the OGC API standards.")}
+		Description: c.text("道路、建筑、水系、地下空间和城市部件，以及其上的实时观测。按 OGC API 标准提供。", "Roads, buildings, water, underground space and city components, and what is observed on them now, by the OGC API standards.")}
 	if c.format.name == formatHTML.name {
 		return c.landingPage(doc)
 	}

@@ -283,7 +283,7 @@ func (c *call) observed(l *liveReader, values []liveValue) string {
 			parts = append(parts, c.text(l.props[i].Title, l.props[i].TitleEn)+" "+c.valueText(v.ds, v.reading))
 		}
 	}
-	return strings.Join(parts, c.text(";", "; "))
+	return strings.Join(parts, c.text("；", "; "))
 }
 
 func (c *call) valueText(ds *city.Datastream, r city.Reading) string {
@@ -486,7 +486,11 @@ func (m *chartMaker) make(label string) *chart {
 	if len(m.parts) == 0 || m.box.Empty() {
 		return nil
 	}
-	const width, most, margin = 960.0, 480.0, 16.0
+	const width, margin = 960.0, 16.0
+	most := 480.0
+	if len(m.parts) == 1 {
+		most = 280
+	}
 	shrink := math.Cos((m.box.Min[1] + m.box.Max[1]) / 2 * math.Pi / 180)
 	w, h := (m.box.Max[0]-m.box.Min[0])*shrink, m.box.Max[1]-m.box.Min[1]
 	const least = 0.0004 // degrees, about 40 m: a single point has surroundings
