@@ -16,7 +16,6 @@ type row struct {
 	values  []liveValue
 	geom    orb.Geometry // made when asked for
 	id      []byte
-	err     error
 }
 
 func (r *row) set(v *store.Version) {
