@@ -2,6 +2,7 @@ package features
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 
 	"cityhub/spatial/cql2"
@@ -30,7 +31,7 @@ func (c *call) landing() error {
 		}
 	}
 	doc := landingDocument{Title: c.text(c.h.o.Title, c.h.o.TitleEn), Links: links,
-		Description: c.text("道路、建筑、水系、地下空间和城市部件,以及其上的实时观测。按 OGC API 标准提供。", "Roads, buildings, water, underground space and city components, and what is observed on them now, by the OGC API standards.")}
+		Description: c.text("道路、建筑、水系、地下空间和城市部件，以及其上的实时观测。按 OGC API 标准提供。", "Roads, buildings, water, underground space and city components, and what is observed on them now, by the OGC API standards.")}
 	if c.format.name == formatHTML.name {
 		return c.landingPage(doc)
 	}
@@ -102,6 +103,9 @@ type extentDocument struct {
 	} `json:"spatial"`
 }
 
+// tidy is an angle in degrees to the nine decimals that are stored.
+func tidy(deg float64) float64 { return math.Round(deg*1e9) / 1e9 }
+
 type collectionsDocument struct {
 	Links       []Link               `json:"links"`
 	CRS         []string             `json:"crs"`
@@ -126,7 +130,7 @@ func (c *call) describe(k kind) (collectionDocument, error) {
 	}
 	if !box.Empty {
 		doc.Extent = new(extentDocument)
-		doc.Extent.Spatial.BBox = [][4]float64{{box.West, box.South, box.East, box.North}}
+		doc.Extent.Spatial.BBox = [][4]float64{{tidy(box.West), tidy(box.South), tidy(box.East), tidy(box.North)}}
 		doc.Extent.Spatial.CRS = c.h.crss[0].URI()
 	}
 	for _, f := range featureFormats {

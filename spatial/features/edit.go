@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"time"
 
 	"cityhub/spatial"
@@ -192,7 +193,30 @@ func (c *call) change(types []string, make func(kind, *store.Version, []byte) ([
 	if in.object.Height.From != "" && in.object.Height.Metres == v.Object.Height.Metres && in.object.Height.BaseMetres == v.Object.Height.BaseMetres {
 		in.object.Height = v.Object.Height
 	}
+	in.restore(&v.Object)
 	return c.put(k, in, http.StatusOK)
+}
+
+// restore puts back the attributes of the object before that are no properties
+// of their own, with what they say now.
+func (in *input) restore(before *spatial.CityObject) {
+	o := &in.object
+	for i := range before.Attributes {
+		a := &before.Attributes[i]
+		if !redundant(before, a) {
+			continue
+		}
+		switch {
+		case a.Name == "name" && o.Name != "":
+			o.Attributes = slices.Insert(o.Attributes, min(i, len(o.Attributes)), spatial.Attribute{Name: a.Name, Value: spatial.TextValue(o.Name)})
+		case a.Name == "height" && o.Height.From != "":
+			value := a.Value
+			if o.Height.Metres != before.Height.Metres {
+				value = spatial.FloatValue(o.Height.Metres)
+			}
+			o.Attributes = slices.Insert(o.Attributes, min(i, len(o.Attributes)), spatial.Attribute{Name: a.Name, Value: value})
+		}
+	}
 }
 
 func hasHeights(list []spatial.Geometry) bool {

@@ -133,13 +133,16 @@ func (e *encoder) object(v *store.Version) error {
 			e.number("height_base", o.Height.BaseMetres)
 		}
 	}
-	e.text("height_datum", o.CRS.VerticalDatum)
+	e.text("height_datum", datumOf(o.CRS))
 	e.time("valid_from", v.ValidFrom)
 	e.time("valid_to", v.ValidTo)
 	e.list(parentsName, o.Parents)
 	e.list(childrenName, o.Children)
 	for i := range o.Attributes {
 		a := &o.Attributes[i]
+		if redundant(o, a) {
+			continue
+		}
 		e.buf = append(e.buf, e.key(a.Name)...)
 		e.buf = appendValue(e.buf, a.Value)
 	}
@@ -151,6 +154,20 @@ func (e *encoder) object(v *store.Version) error {
 	}
 	e.buf = append(e.buf, '}')
 	return nil
+}
+
+// redundant reports whether an attribute says what a property already does: the
+// name, or the height as it was given.
+func redundant(o *spatial.CityObject, a *spatial.Attribute) bool {
+	switch a.Name {
+	case "name":
+		s, ok := a.Value.Text()
+		return ok && s == o.Name
+	case "height":
+		f, ok := a.Value.Number()
+		return ok && o.Height.From == "height" && f == o.Height.Metres
+	}
+	return false
 }
 
 // liveValues appends the members of what is observed.
@@ -214,7 +231,7 @@ func (e *encoder) foreground(v *store.Version) error {
 	}
 	if dims == 3 {
 		e.buf = append(e.buf, `,"coordRefSys":`...)
-		e.buf = appendCRS(e.buf, e.place.out, o.CRS.VerticalDatum)
+		e.buf = appendCRS(e.buf, e.place.out, o.CRS)
 	}
 	e.buf = append(e.buf, `,"place":`...)
 	if e.buf, err = e.place.append(e.buf, g, dims); err != nil {
@@ -243,32 +260,30 @@ func (e *encoder) chosen(o *spatial.CityObject) *spatial.Geometry {
 }
 
 // appendCRS appends the coordRefSys of a place with heights: the horizontal CRS
-// and, where it is one that has a code, the vertical.
-func appendCRS(dst []byte, out *crs.CRS, datum string) []byte {
-	v := crs.VerticalDatum(datum)
-	for _, known := range crs.VerticalDatums() {
-		if known.Name() == datum {
-			v = known
+// and the vertical, where it is known by a code. Heights of which the datum is
+// not known have the horizontal CRS alone.
+func appendCRS(dst []byte, out *crs.CRS, o spatial.CRS) []byte {
+	horizontal := out.Horizontal().URI()
+	if out.Authority() == "OGC" {
+		if o.VerticalDatum == spatial.Ellipsoid {
+			return append(dst, `"http://www.opengis.net/def/crs/OGC/0/CRS84h"`...)
 		}
+		horizontal = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 	}
-	if v == crs.Ellipsoidal && out.Authority() == "OGC" {
-		return append(dst, `"http://www.opengis.net/def/crs/OGC/0/CRS84h"`...)
+	if o.Vertical == 0 {
+		return jsonenc.AppendString(dst, horizontal)
 	}
-	if code, ok := epsgOf(v); ok {
-		dst = jsonenc.AppendString(append(dst, '['), out.Horizontal().URI())
-		dst = append(dst, `,"http://www.opengis.net/def/crs/EPSG/0/`...)
-		dst = strconv.AppendInt(dst, code, 10)
-		return append(dst, '"', ']')
-	}
-	return jsonenc.AppendString(dst, out.Horizontal().URI())
+	dst = jsonenc.AppendString(append(dst, '['), horizontal)
+	dst = append(dst, `,"http://www.opengis.net/def/crs/EPSG/0/`...)
+	return append(strconv.AppendInt(dst, int64(o.Vertical), 10), '"', ']')
 }
 
-func epsgOf(v crs.VerticalDatum) (int64, bool) {
-	if len(v) <= 5 || v[:5] != "EPSG:" {
-		return 0, false
+// datumOf names the datum of an object's heights; empty where it is not known.
+func datumOf(c spatial.CRS) string {
+	if c.VerticalDatum == "" && c.Vertical != 0 {
+		return "EPSG:" + strconv.Itoa(c.Vertical)
 	}
-	n, err := strconv.ParseInt(string(v[5:]), 10, 32)
-	return n, err == nil
+	return c.VerticalDatum
 }
 
 // appendValue appends the value of an attribute.

@@ -12,7 +12,8 @@
 // one (dataset, identifier, class, type, name, cim_level, height, height_base,
 // height_datum, valid_from, valid_to, parents, children), then its attributes
 // under their own names. An attribute with one of the names before, or of an
-// observed property, is served as source_NAME.
+// observed property, is served as source_NAME; one that only repeats the name
+// or the height is left out.
 //
 // # Identifiers
 //

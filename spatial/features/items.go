@@ -10,10 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/paulmach/orb"
+
 	"cityhub/internal/jsonenc"
 	"cityhub/spatial"
 	"cityhub/spatial/city"
 	"cityhub/spatial/cql2"
+	"cityhub/spatial/index"
 	"cityhub/spatial/store"
 )
 
@@ -169,10 +172,83 @@ func (c *call) positions(sel *selection, e cql2.Expr) error {
 	if !sel.byPosition && sel.kind.live() {
 		sel.byPosition = true
 		var err error
-		sel.positions, err = c.observedPositions("")
-		return err
+		if sel.positions, err = c.observedPositions(""); err != nil {
+			return err
+		}
 	}
-	return nil
+	if !sel.byPosition {
+		return nil
+	}
+	if sel.q.BBox != nil && c.fewerInBox(sel) {
+		if sel.kind.live() {
+			sel.among = sel.positions
+		}
+		sel.byPosition, sel.positions = false, nil
+		return nil
+	}
+	if e == nil || !sel.q.At.IsZero() || sel.need == nil {
+		return nil
+	}
+	return sel.applyLive(e)
+}
+
+// fewerInBox reports whether a box has fewer objects than there are positions,
+// as far as the index knows, which decides on nothing but the way.
+func (c *call) fewerInBox(sel *selection) bool {
+	const few, enough = 200, 20_000 // positions
+	n := min(len(sel.positions), enough)
+	if n <= few {
+		return false
+	}
+	if c.view.Index == nil || c.view.Index.Len() == 0 {
+		return len(sel.positions) >= enough
+	}
+	count := 0
+	look := func(west, east float64) {
+		b := orb.Bound{Min: orb.Point{west, sel.q.BBox.South}, Max: orb.Point{east, sel.q.BBox.North}}
+		c.view.Index.Search(b, index.Options{Classes: sel.classes, Type: sel.q.Type, Dataset: sel.q.Dataset}, func(index.Ref) bool {
+			count++
+			return count < n
+		})
+	}
+	if b := sel.q.BBox; b.West > b.East {
+		look(b.West, 180)
+		look(-180, b.East)
+	} else {
+		look(b.West, b.East)
+	}
+	return count < n
+}
+
+// applyLive compiles what the filter demands of live values alone: it is asked
+// before an object is read. The latest values are in memory, those of the past
+// are not.
+func (s *selection) applyLive(e cql2.Expr) error {
+	parts := []cql2.Expr{e}
+	if call, ok := e.(*cql2.Call); ok && call.Op == cql2.OpAnd {
+		parts = call.Args
+	}
+	var live []cql2.Expr
+	for _, part := range parts {
+		names := cql2.Properties(part)
+		only := len(names) > 0
+		for _, name := range names {
+			_, i, ok := s.schema.queryables.Lookup(name)
+			only = only && ok && s.schema.columns[i].field >= fieldLive && s.schema.columns[i].field < fieldAttribute
+		}
+		if only {
+			live = append(live, part)
+		}
+	}
+	var err error
+	switch len(live) {
+	case 0:
+	case 1:
+		s.liveFilter, err = cql2.Compile(live[0], s.schema.queryables)
+	default:
+		s.liveFilter, err = cql2.Compile(&cql2.Call{Op: cql2.OpAnd, Args: live}, s.schema.queryables)
+	}
+	return err
 }
 
 // items is /collections/{collectionId}/items.

@@ -21,22 +21,29 @@ type kind struct {
 }
 
 func kinds() []kind {
+	about := map[spatial.Class][2]string{
+		spatial.ClassBuilding:    {"房屋和其他建筑，有平面范围、高度和三维模型。", "Buildings, with footprint, height and three-dimensional model."},
+		spatial.ClassRoad:        {"道路、桥梁、铁路和广场。", "Roads, bridges, railways and squares."},
+		spatial.ClassWater:       {"河道、湖泊和其他水体。", "Canals, lakes and other water bodies."},
+		spatial.ClassUnderground: {"隧道、地下建筑和管线。", "Tunnels, underground structures and pipes."},
+		spatial.ClassComponent:   {"路灯、井盖、树木和其他城市部件。", "Street lamps, manholes, trees and other city components."},
+	}
 	var list []kind
 	for _, c := range city.Collections() {
 		k := kind{Collection: c}
 		switch {
 		case c.Class != "":
-			k.about, k.aboutEn = "城市信息模型五大要素之一:"+c.Title+"。", "One of the five element classes of the city information model: "+c.TitleEn+"."
+			k.about, k.aboutEn = about[c.Class][0], about[c.Class][1]
 		case c.Type == city.TypeDistrict:
-			k.about, k.aboutEn = "行政区划,终端按位置归属。", "Administrative districts, to which terminals are assigned by place."
+			k.about, k.aboutEn = "行政区划，终端按位置归属。", "Administrative districts, to which terminals are assigned by place."
 		default:
-			k.about, k.aboutEn = "不属于五大要素的对象,如地形和土地利用。", "Objects that are of none of the five element classes, such as terrain and land use."
+			k.about, k.aboutEn = "不属于五大要素的对象，如地形和土地利用。", "Objects that are of none of the five element classes, such as terrain and land use."
 		}
 		list = append(list, k)
 	}
 	return append(list,
 		kind{city.Collection{ID: terminalsID, Title: "终端", TitleEn: "Terminals"}, "物联感知终端及其最新观测值。", "The terminals of the sensor network with their latest values."},
-		kind{city.Collection{ID: liveID, Title: "实时对象", TitleEn: "Live objects"}, "有观测的全部对象,附最新值、质量和时效,可用于筛选。", "Every object on which something is observed, with the latest values, their quality and age, which filters can name."})
+		kind{city.Collection{ID: liveID, Title: "实时对象", TitleEn: "Live objects"}, "有观测的全部对象，附最新值、质量和时效，可用于筛选。", "Every object on which something is observed, with the latest values, their quality and age, which filters can name."})
 }
 
 func kindOf(id string) (kind, bool) {

@@ -2,7 +2,6 @@ package features
 
 import (
 	"math"
-	"strconv"
 
 	"cityhub/internal/jsonenc"
 )
@@ -21,25 +20,37 @@ func appendFixed(dst []byte, v float64, decimals int) []byte {
 		return jsonenc.AppendFloat(dst, v)
 	}
 	n := int64(scaled)
-	if n < 0 {
-		dst = append(dst, '-')
+	negative := n < 0
+	if negative {
 		n = -n
 	}
-	unit := int64(scale)
-	dst = strconv.AppendInt(dst, n/unit, 10)
-	frac := n % unit
-	if frac == 0 {
-		return dst
-	}
-	for frac%10 == 0 {
-		frac /= 10
+	// From the last digit to the first, in one go.
+	var digits [24]byte
+	i := len(digits)
+	u := uint64(n)
+	for decimals > 0 && u%10 == 0 {
+		u /= 10
 		decimals--
 	}
-	var digits [9]byte
-	for i := decimals - 1; i >= 0; i-- {
-		digits[i] = byte('0' + frac%10)
-		frac /= 10
+	if decimals > 0 {
+		for range decimals {
+			i--
+			digits[i] = byte('0' + u%10)
+			u /= 10
+		}
+		i--
+		digits[i] = '.'
 	}
-	dst = append(dst, '.')
-	return append(dst, digits[:decimals]...)
+	for {
+		i--
+		digits[i] = byte('0' + u%10)
+		if u /= 10; u == 0 {
+			break
+		}
+	}
+	if negative {
+		i--
+		digits[i] = '-'
+	}
+	return append(dst, digits[i:]...)
 }

@@ -58,7 +58,7 @@ func (c *call) openAPI() (object, error) {
 			parameters = append(parameters, object{"name": col.Name, "in": "query", "required": false, "description": c.text(col.title, col.titleEn), "schema": schema, "style": "form", "explode": false})
 		}
 		items := get("items_"+k.ID, k.Title+"·要素", k.TitleEn+": features", featureFormats, parameters...)
-		feature := object{"name": "featureId", "in": "path", "required": true, "description": c.text("要素标识:数据集:源标识", "id of the feature: DATASET:IDENTIFIER"), "schema": object{"type": "string"}}
+		feature := object{"name": "featureId", "in": "path", "required": true, "description": c.text("要素标识：数据集：源标识", "id of the feature: DATASET:IDENTIFIER"), "schema": object{"type": "string"}}
 		one := get("item_"+k.ID, k.Title+"·单个要素", k.TitleEn+": one feature", featureFormats, feature, ref("crs"), ref("datetime"), ref("live"), ref("lod"), ref("profile"))
 		if k.editable() && c.view.Edit != nil {
 			body := func(media string) object {
@@ -88,7 +88,7 @@ func (c *call) openAPI() (object, error) {
 	return object{
 		"openapi": "3.0.3",
 		"info": object{"title": c.text(c.h.o.Title, c.h.o.TitleEn), "version": "1.0.0",
-			"description": c.text("城市信息模型及其实时观测,按 OGC API 标准提供。", "The city information model and what is observed on it, by the OGC API standards.")},
+			"description": c.text("城市信息模型及其实时观测，按 OGC API 标准提供。", "The city information model and what is observed on it, by the OGC API standards.")},
 		"servers":    []object{{"url": c.base}},
 		"tags":       []object{{"name": "features"}, {"name": "edit"}},
 		"paths":      paths,
@@ -106,11 +106,11 @@ func (c *call) parameterObjects() object {
 	}{
 		{"f", "格式", "Representation", object{"type": "string", "enum": []string{"json", "html", "jsonfg", "geojson"}}},
 		{"lang", "语言", "Language", object{"type": "string", "enum": []string{"zh", "en"}}},
-		{"bbox", "范围:minx,miny,maxx,maxy,可加高度", "Box: minx,miny,maxx,maxy, or with heights minx,miny,minz,maxx,maxy,maxz", object{"type": "array", "minItems": 4, "maxItems": 6, "items": object{"type": "number"}}},
+		{"bbox", "范围：minx,miny,maxx,maxy,可加高度", "Box: minx,miny,maxx,maxy, or with heights minx,miny,minz,maxx,maxy,maxz", object{"type": "array", "minItems": 4, "maxItems": 6, "items": object{"type": "number"}}},
 		{"bbox-crs", "范围的坐标系", "CRS of bbox", uri},
-		{"datetime", "时间:该时的城市", "Instant or interval, RFC 3339: the city as it was then", object{"type": "string"}},
+		{"datetime", "时间：该时的城市", "Instant or interval, RFC 3339: the city as it was then", object{"type": "string"}},
 		{"limit", "每页要素数", "Features on a page", object{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}},
-		{"cursor", "下一页的起点,见 next 链接", "Where the page begins: from the link next", object{"type": "string"}},
+		{"cursor", "下一页的起点，见 next 链接", "Where the page begins: from the link next", object{"type": "string"}},
 		{"crs", "结果的坐标系", "CRS of the answer", uri},
 		{"filter", "CQL2 筛选条件", "Filter in CQL2", object{"type": "string"}},
 		{"filter-lang", "筛选语言", "Language of the filter", object{"type": "string", "enum": []string{"cql2-text", "cql2-json"}, "default": "cql2-text"}},

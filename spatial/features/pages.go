@@ -283,7 +283,7 @@ func (c *call) observed(l *liveReader, values []liveValue) string {
 			parts = append(parts, c.text(l.props[i].Title, l.props[i].TitleEn)+" "+c.valueText(v.ds, v.reading))
 		}
 	}
-	return strings.Join(parts, c.text(";", "; "))
+	return strings.Join(parts, c.text("；", "; "))
 }
 
 func (c *call) valueText(ds *city.Datastream, r city.Reading) string {
@@ -318,7 +318,7 @@ func (c *call) itemPage(k kind, s search, v *store.Version, l *liveReader) error
 	if o.Height.From != "" {
 		add("高度", "Height", strconv.FormatFloat(o.Height.Metres, 'f', -1, 64)+" m")
 	}
-	add("高程基准", "Vertical datum", o.CRS.VerticalDatum)
+	add("高程基准", "Vertical datum", datumOf(o.CRS))
 	add("生效时间", "Valid from", shortTime(v.ValidFrom))
 	add("失效时间", "Valid to", shortTime(v.ValidTo))
 	p := &sheet{Kind: "table", Title: title, Crumbs: c.crumbs(k, Link{Href: c.page("/collections/" + k.ID + "/items"), Title: c.text("要素", "Features")}), Alternates: others(c.alternates(featureFormats, "")), Tables: []table{facts}}
@@ -486,7 +486,11 @@ func (m *chartMaker) make(label string) *chart {
 	if len(m.parts) == 0 || m.box.Empty() {
 		return nil
 	}
-	const width, most, margin = 960.0, 480.0, 16.0
+	const width, margin = 960.0, 16.0
+	most := 480.0
+	if len(m.parts) == 1 {
+		most = 280
+	}
 	shrink := math.Cos((m.box.Min[1] + m.box.Max[1]) / 2 * math.Pi / 180)
 	w, h := (m.box.Max[0]-m.box.Min[0])*shrink, m.box.Max[1]-m.box.Min[1]
 	const least = 0.0004 // degrees, about 40 m: a single point has surroundings

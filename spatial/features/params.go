@@ -43,6 +43,13 @@ func invalid(field, hint, format string, args ...any) error {
 func (c *call) search() (search, error) {
 	s := search{limit: defaultLimit}
 	var err error
+	if c.format.name == formatHTML.name { // the fields of a form that were left empty
+		for name, v := range c.query {
+			if v[0] == "" {
+				delete(c.query, name)
+			}
+		}
+	}
 	if v, ok := c.param("limit"); ok {
 		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil && !strings.HasPrefix(v, "+") && isDigits(v) {

@@ -16,7 +16,6 @@ type row struct {
 	values  []liveValue
 	geom    orb.Geometry // made when asked for
 	id      []byte
-	err     error
 }
 
 func (r *row) set(v *store.Version) {
@@ -87,7 +86,7 @@ func (r *row) String(i int) (string, bool) {
 	case fieldLevel:
 		return some(o.Level.String())
 	case fieldDatum:
-		return some(o.CRS.VerticalDatum)
+		return some(datumOf(o.CRS))
 	case fieldLive, fieldLiveQuality, fieldLiveUnit:
 		v, ok := r.value(c)
 		switch {

@@ -17,10 +17,13 @@ type selection struct {
 	kind    kind
 	classes []spatial.Class
 	q       store.Query // Dataset, Type, At, BBox and Geometries
-	// byPosition: only the objects at positions, ascending.
+	// byPosition: only the objects at positions, ascending, are read, and of
+	// these only those whose live values pass liveFilter, if there is one.
 	byPosition bool
 	positions  []int64
-	never      bool // nothing can match
+	liveFilter *cql2.Filter
+	among      []int64 // where not byPosition: only objects at these positions; nil: any
+	never      bool    // nothing can match
 	filter     *cql2.Filter
 	schema     *schema
 	need       []bool // the live values that the filter asks for; nil: none
@@ -33,7 +36,7 @@ type selection struct {
 
 // cheapCount reports whether the store can count what is selected.
 func (s *selection) cheapCount() bool {
-	return !s.never && s.filter == nil && !s.tall && !s.byPosition && s.q.BBox == nil
+	return !s.never && s.filter == nil && !s.tall && !s.byPosition && s.among == nil && s.q.BBox == nil
 }
 
 // maxSlowVertices bounds one computation of the DE-9IM, which cannot be
@@ -42,15 +45,15 @@ const maxSlowVertices = 20_000
 
 // scanner walks over what is selected, in order of position.
 type scanner struct {
-	c      *call
-	s      *selection
-	after  int64
-	done   bool
-	ready  []*store.Version // read, not yet given
-	row    row
-	left   time.Duration
-	values map[int64][]liveValue // of what was kept, where they go out
-	n      int
+	c     *call
+	s     *selection
+	after int64
+	done  bool
+	ready []*store.Version // read, not yet given
+	row   row
+	probe row // for liveFilter
+	left  time.Duration
+	n     int
 }
 
 func (c *call) scan(s *selection, after int64) *scanner {
@@ -62,10 +65,12 @@ func (c *call) scan(s *selection, after int64) *scanner {
 		}
 		s.positions = s.positions[i:]
 	}
-	sc.row = row{columns: nil, live: s.live}
+	sc.row.live = s.live
 	if s.schema != nil {
 		sc.row.columns = s.schema.columns
 	}
+	sc.probe = sc.row
+	sc.probe.v = new(store.Version)
 	return sc
 }
 
@@ -99,42 +104,78 @@ func (sc *scanner) fill(ctx context.Context, want int) error {
 	if q.Geometries {
 		limit = chunk3D
 	}
-	if s.filter != nil || s.kind.rest() {
+	if s.filter != nil || s.kind.rest() || s.among != nil {
 		q.Keep = func(v *store.Version) (bool, error) { return sc.keep(ctx, v) }
 	}
-	if s.withLive {
-		clear(sc.values)
+	q.Limit = min(want, limit)
+	if s.byPosition {
+		var err error
+		if q.Positions, err = sc.nextPositions(ctx, limit); err != nil || len(q.Positions) == 0 {
+			return err
+		}
+		q.Limit = limit
+	} else {
+		q.After = sc.after
 	}
 	var got []*store.Version
-	if s.byPosition {
-		if q.Positions = s.positions[:min(limit, len(s.positions))]; len(q.Positions) == 0 {
-			sc.done = true
-			return nil
-		}
-		s.positions = s.positions[len(q.Positions):]
-		sc.done = len(s.positions) == 0
-		q.Limit = limit
-		for _, q.Class = range s.classes {
-			page, err := sc.c.view.Store.Query(ctx, q)
-			if err != nil {
-				return err
-			}
-			got = append(got, page.Versions...)
-		}
-		slices.SortFunc(got, func(a, b *store.Version) int { return cmp.Compare(a.Position, b.Position) })
-	} else {
-		q.Class, q.After, q.Limit = s.classes[0], sc.after, min(want, limit)
+	more := false
+	for _, q.Class = range s.classes {
 		page, err := sc.c.view.Store.Query(ctx, q)
 		if err != nil {
 			return err
 		}
-		got, sc.after, sc.done = page.Versions, page.Next, page.Next == 0
+		got = append(got, page.Versions...)
+		more = more || page.Next != 0
+	}
+	if len(s.classes) > 1 {
+		slices.SortFunc(got, func(a, b *store.Version) int { return cmp.Compare(a.Position, b.Position) })
+	}
+	if !s.byPosition {
+		// What lies behind the first few may have others before it in the next
+		// pages of the other classes.
+		if len(got) > q.Limit {
+			got, more = got[:q.Limit], true
+		}
+		sc.done = !more
+		if len(got) > 0 {
+			sc.after = got[len(got)-1].Position
+		}
 	}
 	if s.tall {
 		got = slices.DeleteFunc(got, func(v *store.Version) bool { return !meetsHeights(v, s.low, s.high) })
 	}
 	sc.ready = got
 	return nil
+}
+
+// nextPositions takes the next positions whose live values pass.
+func (sc *scanner) nextPositions(ctx context.Context, limit int) ([]int64, error) {
+	s := sc.s
+	if s.liveFilter == nil {
+		next := s.positions[:min(limit, len(s.positions))]
+		s.positions = s.positions[len(next):]
+		sc.done = len(s.positions) == 0
+		return next, nil
+	}
+	next := make([]int64, 0, limit)
+	i := 0
+	for ; i < len(s.positions) && len(next) < limit; i++ {
+		if i&1023 == 1023 {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
+		sc.probe.v.Position = s.positions[i]
+		if err := sc.probe.readLive(s.need); err != nil {
+			return nil, err
+		}
+		if s.liveFilter.Match(&sc.probe) {
+			next = append(next, s.positions[i])
+		}
+	}
+	s.positions = s.positions[i:]
+	sc.done = len(s.positions) == 0
+	return next, nil
 }
 
 // keep decides on one object. It is called in the order of positions.
@@ -148,6 +189,11 @@ func (sc *scanner) keep(ctx context.Context, v *store.Version) (bool, error) {
 	if !s.kind.has(&v.Object) {
 		return false, nil
 	}
+	if s.among != nil {
+		if _, ok := slices.BinarySearch(s.among, v.Position); !ok {
+			return false, nil
+		}
+	}
 	if s.filter == nil {
 		return true, nil
 	}
@@ -160,8 +206,7 @@ func (sc *scanner) keep(ctx context.Context, v *store.Version) (bool, error) {
 			return false, err
 		}
 	}
-	ok := s.filter.Match(&sc.row)
-	return ok, sc.row.err
+	return s.filter.Match(&sc.row), nil
 }
 
 // meetsHeights reports whether an object reaches into a range of heights in

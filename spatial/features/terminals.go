@@ -9,6 +9,7 @@ import (
 
 	"cityhub/spatial/city"
 	"cityhub/spatial/cql2"
+	"cityhub/spatial/store"
 )
 
 // terminalColumns are the queryables of terminals besides what they observe.
@@ -182,7 +183,7 @@ func (c *call) findTerminals(s search, l *liveReader) (terminalList, error) {
 			sel.Bound = &b
 		}
 	}
-	r := &terminalRow{row: row{columns: sch.columns, live: l}}
+	r := &terminalRow{row: row{columns: sch.columns, live: l, v: new(store.Version)}}
 	var last int64
 	began := c.h.o.Clock()
 	n := 0
