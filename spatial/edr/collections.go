@@ -33,6 +33,24 @@ const (
 	cgcs  = "http://www.opengis.net/def/crs/EPSG/0/4490"
 )
 
+// crsDetails are the CRSs as well-known text (OGC 18-010r7).
+func crsDetails() []map[string]any {
+	wkt := func(name, datum, ellipsoid, axes, id string) string {
+		const degree = `ANGLEUNIT["degree",0.0174532925199433]`
+		return `GEOGCRS["` + name + `",DATUM["` + datum + `",ELLIPSOID[` + ellipsoid + `,LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,` + degree + `],CS[ellipsoidal,2],` + axes + degree + `,ID[` + id + `]]`
+	}
+	const (
+		lonLat = `AXIS["geodetic longitude (Lon)",east,ORDER[1]],AXIS["geodetic latitude (Lat)",north,ORDER[2]],`
+		latLon = `AXIS["geodetic latitude (Lat)",north,ORDER[1]],AXIS["geodetic longitude (Lon)",east,ORDER[2]],`
+		wgs    = `"WGS 84",6378137,298.257223563`
+	)
+	return []map[string]any{
+		{"crs": "CRS84", "wkt": wkt("WGS 84 (CRS84)", "World Geodetic System 1984", wgs, lonLat, `"OGC","CRS84"`)},
+		{"crs": "EPSG:4326", "wkt": wkt("WGS 84", "World Geodetic System 1984", wgs, latLon, `"EPSG",4326`)},
+		{"crs": "EPSG:4490", "wkt": wkt("China Geodetic Coordinate System 2000", "China 2000", `"CGCS2000",6378137,298.257222101`, latLon, `"EPSG",4490`)},
+	}
+}
+
 // formats are the values of f, the first the default.
 func formats() []string { return []string{"CoverageJSON", "GeoJSON", "CSV"} }
 
@@ -158,7 +176,7 @@ func (h *handler) describe(base, id string, properties []city.Property, extent o
 	queries := map[string]any{}
 	for _, q := range queryTypes() {
 		v := map[string]any{"title": q, "query_type": q, "output_formats": formats(), "default_output_format": formats()[0],
-			"crs_details": []map[string]any{{"crs": "CRS84", "wkt": crs84}, {"crs": "EPSG:4326", "wkt": wgs84}, {"crs": "EPSG:4490", "wkt": cgcs}}}
+			"crs_details": crsDetails()}
 		switch q {
 		case "radius":
 			v["within_units"] = withinUnits()
