@@ -39,6 +39,7 @@ type handler struct{ o Options }
 func Patterns() []string {
 	return []string{
 		"GET /ogc/edr",
+		"GET /ogc/edr/{$}", // as OWSLib asks
 		"GET /ogc/edr/conformance",
 		"GET /ogc/edr/collections",
 		"GET /ogc/edr/collections/{collection}",
@@ -67,7 +68,7 @@ func New(o Options) (http.Handler, error) {
 	h := &handler{o}
 	mux := http.NewServeMux()
 	serve := []func(http.ResponseWriter, *http.Request) error{
-		h.landing, h.conformance, h.collections, h.collection, h.locations, h.location, h.query,
+		h.landing, h.landing, h.conformance, h.collections, h.collection, h.locations, h.location, h.query,
 	}
 	for i, p := range Patterns() {
 		fn := serve[i]

@@ -407,14 +407,43 @@ func TestBrokenStore(t *testing.T) {
 	}
 }
 
-func TestValidators_21_069r2(t *testing.T) {
+// pythonWith is a Python, that of CITYHUB_TEST_PYTHON where it is set, that has packages.
+func pythonWith(t *testing.T, packages ...string) string {
+	t.Helper()
 	python := os.Getenv("CITYHUB_TEST_PYTHON")
 	if python == "" {
 		python = testkit.Require(t, "python3")
 	}
-	if err := exec.Command(python, "-c", "import covjson_pydantic, edr_pydantic").Run(); err != nil {
-		testkit.Missing(t, "covjson-pydantic 0.8.0 and edr-pydantic 0.7.0 are not installed for python3 (or CITYHUB_TEST_PYTHON)")
+	if err := exec.Command(python, "-c", "import "+strings.Join(packages, ", ")).Run(); err != nil {
+		testkit.Missing(t, "covjson-pydantic 0.8.0, edr-pydantic 0.7.0 and OWSLib 0.35.0 are not all installed for "+python+" (CITYHUB_TEST_PYTHON names another)")
 	}
+	return python
+}
+
+// TestOWSLib asks as OWSLib's EDR client does.
+func TestOWSLib(t *testing.T) {
+	python := pythonWith(t, "owslib.ogcapi.edr")
+	s := httptest.NewServer(handlerOf(t, stations(), nil))
+	defer s.Close()
+	out, err := exec.Command(python, filepath.Join("testdata", "owslib_edr.py"), s.URL+"/ogc/edr").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var got struct {
+		Collections []string
+		Terminals   []string
+		Classes     int
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if !slices.Equal(got.Collections, []string{"observations", "pm25", "weather"}) || !slices.Equal(got.Terminals, []string{"A", "B"}) || got.Classes != len(conformance()) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestValidators_21_069r2(t *testing.T) {
+	python := pythonWith(t, "covjson_pydantic", "edr_pydantic")
 	h := handlerOf(t, stations(), nil)
 	dir := t.TempDir()
 	for name, path := range map[string]string{
