@@ -65,8 +65,8 @@ var ladder = [...]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
 // crowd is how many candidates one search may find for each feature that there is
 // room for, and halvings how often the step at which it finds more is halved.
 const (
-	crowd    = 4
-	halvings = 3
+	crowd    = 2
+	halvings = 5
 )
 
 // candidates are the objects of a collection in the tile, the largest first. They
@@ -78,7 +78,7 @@ func (b *builder) candidates(c city.Collection, room int) []candidate {
 	area := b.tile.bound(buffer)
 	unit := b.tile.unitDegrees()
 	o := index.Options{Classes: []spatial.Class{c.Class}, Type: c.Type}
-	search := func(units float64, found []candidate) (_ []candidate, full bool) {
+	search := func(units float64, found []index.Ref) (_ []index.Ref, full bool) {
 		o.MinSizeDegrees = units * unit
 		found = found[:0]
 		b.view.Index.Search(area, o, func(r index.Ref) bool {
@@ -86,38 +86,45 @@ func (b *builder) candidates(c city.Collection, room int) []candidate {
 				full = true
 				return false
 			}
-			bound := b.view.Index.Object(r).Bound
-			found = append(found, candidate{r, max(bound.Max[0]-bound.Min[0], bound.Max[1]-bound.Min[1])})
+			found = append(found, r)
 			return true
 		})
 		return found, full
 	}
-	var found, before []candidate
+	var found, before []index.Ref
 	full := false
 	for step, size := range ladder {
 		if found, full = search(size, found); full && step > 0 {
-			found, before = b.narrow(search, size, ladder[step-1], room, found, before)
+			found = b.narrow(search, size, ladder[step-1], room, found, before)
 		}
-		if full || len(found) >= room {
+		if full || len(found) >= room || step == len(ladder)-1 {
 			break
 		}
 		found, before = before, found
 	}
-	if !full && len(found) < room {
-		found = before // the last step's, which the loop has put there
+	list := make([]candidate, len(found))
+	for i, r := range found {
+		bound := b.view.Index.Object(r).Bound
+		list[i] = candidate{r, max(bound.Max[0]-bound.Min[0], bound.Max[1]-bound.Min[1])}
 	}
-	slices.SortFunc(found, func(x, y candidate) int {
-		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.ref, y.ref))
+	slices.SortFunc(list, func(x, y candidate) int {
+		switch {
+		case x.size > y.size:
+			return -1
+		case x.size < y.size:
+			return 1
+		}
+		return cmp.Compare(x.ref, y.ref)
 	})
-	return found
+	return list
 }
 
 // narrow looks for the size, between one at which a search finds too many and one
 // at which it finds too few, at which it fills the room.
-func (b *builder) narrow(search func(float64, []candidate) ([]candidate, bool), many, few float64, room int, found, before []candidate) (_, _ []candidate) {
+func (b *builder) narrow(search func(float64, []index.Ref) ([]index.Ref, bool), many, few float64, room int, found, before []index.Ref) []index.Ref {
 	b.atLeast = true
 	b.omitted += len(found)
-	try := make([]candidate, 0, len(found))
+	try := make([]index.Ref, 0, len(found))
 	for range halvings {
 		middle := math.Sqrt(many * few)
 		list, full := search(middle, try)
@@ -127,7 +134,7 @@ func (b *builder) narrow(search func(float64, []candidate) ([]candidate, bool), 
 			continue
 		case len(list) >= room:
 			b.omitted -= len(list)
-			return list, before
+			return list
 		}
 		few, before, try = middle, list, before
 	}
@@ -135,7 +142,7 @@ func (b *builder) narrow(search func(float64, []candidate) ([]candidate, bool), 
 		found = before
 	}
 	b.omitted -= len(found)
-	return found, before
+	return found
 }
 
 // collection makes the layer of a collection of the city model as it is now.

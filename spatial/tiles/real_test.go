@@ -188,14 +188,7 @@ func ringWidth(r []xy) float64 {
 // TestMapboxVectorTile decodes tiles with @mapbox/vector-tile, the decoder of the
 // clients, and compares what it found with orb's.
 func TestMapboxVectorTile(t *testing.T) {
-	node := testkit.Require(t, "node")
-	script, err := filepath.Abs(filepath.Join("testdata", "js", "decode.mjs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(script), "node_modules", "@mapbox", "vector-tile")); err != nil {
-		testkit.Missing(t, "the packages of spatial/tiles/testdata/js are not installed: npm ci --prefix spatial/tiles/testdata/js")
-	}
+	node, script := nodeScript(t, "decode.mjs")
 	s := suzhou(t)
 	view := &city.View{Key: "all", Store: s, Index: load(t, s, 1), Observed: observations()}
 	dir := t.TempDir()
@@ -291,4 +284,49 @@ func short(n ...int) string {
 		s += strconv.Itoa(v) + " "
 	}
 	return s
+}
+
+// nodeScript is a script of testdata/js and the program that runs it.
+func nodeScript(t *testing.T, name string) (node, script string) {
+	t.Helper()
+	node = testkit.Require(t, "node")
+	script, err := filepath.Abs(filepath.Join("testdata", "js", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"@mapbox/vector-tile", "@maplibre/maplibre-gl-style-spec"} {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(script), "node_modules", p)); err != nil {
+			testkit.Missing(t, p+" is not installed: npm ci --prefix spatial/tiles/testdata/js")
+		}
+	}
+	return node, script
+}
+
+// TestMapLibreStyles has the styles checked by MapLibre's own validator.
+func TestMapLibreStyles(t *testing.T) {
+	node, script := nodeScript(t, "style.mjs")
+	h, _ := hub(t, nil)
+	dir := t.TempDir()
+	for _, a := range audiences() {
+		for shade := range palettes() {
+			w := get(h, "/ogc/styles/"+a.id+"-"+shade)
+			if err := os.WriteFile(filepath.Join(dir, a.id+"-"+shade+".json"), w.Body.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out, err := exec.Command(node, script, dir).Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var got struct {
+		Layers int
+		Wrong  []string
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Wrong) > 0 || got.Layers < 60 {
+		t.Errorf("%d layers, wrong: %q", got.Layers, got.Wrong)
+	}
 }

@@ -103,9 +103,9 @@ func New(o Options) (http.Handler, error) {
 	o.LiveFor = or(o.LiveFor, 5*time.Second)
 	h := &handler{o: o, cache: newCache(o.CacheBytes), slots: make(chan struct{}, o.Concurrency)}
 	h.zip.New = func() any {
-		w, err := gzip.NewWriterLevel(nil, 5)
+		w, err := gzip.NewWriterLevel(nil, 3)
 		if err != nil {
-			panic(err) // 5 is a level
+			panic(err) // 3 is a level
 		}
 		return w
 	}
