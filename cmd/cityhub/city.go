@@ -18,6 +18,7 @@ import (
 	"cityhub/spatial/city"
 	"cityhub/spatial/cql2"
 	"cityhub/spatial/index"
+	"cityhub/spatial/network"
 	"cityhub/spatial/store"
 	"cityhub/spatial/store/gpkg"
 	"cityhub/twin"
@@ -45,6 +46,9 @@ type cityModel struct {
 	loaded    chan struct{}
 	objects   atomic.Int64 // loaded so far
 	fault     atomic.Pointer[error]
+
+	networking sync.Mutex
+	canals     *network.Network // of canals and pipes, of the index as it was last asked
 }
 
 func newCityModel(s store.Store, r *registry.Registry, logger *slog.Logger) *cityModel {
@@ -172,6 +176,23 @@ func (c *cityModel) apply(ctx context.Context) (reload bool, err error) {
 	return false, c.join.Sync(ctx)
 }
 
+// network is the network of canals and pipes. It is built when it is asked for,
+// once for each state of the city.
+func (c *cityModel) network(ctx context.Context) (*network.Network, error) {
+	c.networking.Lock()
+	defer c.networking.Unlock()
+	v := c.index.For(nil)
+	if c.canals != nil && c.canals.Version() == v.Version() {
+		return c.canals, nil
+	}
+	n, err := network.Build(ctx, v, c.store, network.Options{})
+	if err != nil {
+		return nil, err
+	}
+	c.canals = n
+	return n, nil
+}
+
 // Healthy says why the city model cannot be asked; nil: it can.
 func (c *cityModel) Healthy() error {
 	if err := c.fault.Load(); err != nil {
@@ -240,11 +261,14 @@ func spatialProblem(w http.ResponseWriter, r *http.Request, err error) {
 	var ce *city.Error
 	var se *store.Error
 	var qe *cql2.Error
+	var ne *network.Error
 	switch {
 	case errors.As(err, &ce) && ce.Code == city.NotAcceptable:
 		err = &web.StatusError{Status: http.StatusNotAcceptable, Slug: "not-acceptable", Title: "Not acceptable", Err: &twin.Error{Code: twin.CodeInvalid, Field: ce.Field, Message: ce.Message, Hint: ce.Hint}}
 	case errors.As(err, &ce):
 		err = &twin.Error{Code: twin.Code(ce.Code), Field: ce.Field, Message: ce.Message, Hint: ce.Hint, Err: ce.Err}
+	case errors.As(err, &ne):
+		err = &twin.Error{Code: twin.CodeInvalid, Field: ne.Field, Message: ne.Message, Hint: ne.Hint}
 	case errors.As(err, &qe):
 		err = &twin.Error{Code: twin.CodeInvalid, Field: "filter", Message: qe.Error()}
 	case errors.As(err, &se):

@@ -11,6 +11,7 @@ import (
 	"cityhub/spatial/cityimport"
 	"cityhub/spatial/citymodel"
 	"cityhub/spatial/citymodel/open"
+	"cityhub/spatial/edr"
 	"cityhub/spatial/features"
 	"cityhub/spatial/objects"
 	"cityhub/spatial/store"
@@ -26,28 +27,30 @@ const maxUpload = 8 << 30
 // the gate.
 func (h *hub) cityRoutes(mux *http.ServeMux) error {
 	gate := cityGate{h.gate, h.city}
-	mux.Handle(objects.Prefix+"/", web.OpenReads(objects.New(objects.Options{Gate: gate, Problem: spatialProblem})))
+	mux.Handle(objects.Prefix+"/", web.OpenReads(objects.New(objects.Options{Gate: gate, Problem: spatialProblem, Network: h.city.network})))
 
 	vector, err := tiles.New(tiles.Options{Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "tiles")})
 	if err != nil {
 		return err
 	}
-	about := tiles.Describe()
+	observations, err := edr.New(edr.Options{Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "edr")})
+	if err != nil {
+		return err
+	}
 	served, err := features.New(features.Options{
 		Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "features"),
-		Extensions: []features.Extension{{
-			Conformance: about.Conformance, Landing: featureLinks(about.Landing), OpenAPI: about.Paths,
-			Collection: func(id string) []features.Link { return featureLinks(about.Collections[id]) },
-		}},
+		Extensions: []features.Extension{tilesExtension(), edrExtension()},
 	})
 	if err != nil {
 		return err
 	}
 	mux.Handle("/ogc", web.OpenReads(served))
 	mux.Handle("/ogc/", web.OpenReads(served))
-	for _, path := range []string{"/ogc/collections/{id}/tiles", "/ogc/tiles", "/ogc/tileMatrixSets", "/ogc/styles"} {
+	for _, path := range tiles.Patterns() {
 		mux.Handle(path, web.OpenReads(vector))
-		mux.Handle(path+"/", web.OpenReads(vector))
+	}
+	for _, path := range edr.Patterns() {
+		mux.Handle(path, web.OpenReads(observations))
 	}
 
 	scene, err := tiles3d.New(tiles3d.Options{Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "3dtiles")})
@@ -59,12 +62,33 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 	return nil
 }
 
-func featureLinks(links []tiles.Link) []features.Link {
-	out := make([]features.Link, len(links))
-	for i, l := range links {
-		out[i] = features.Link{Rel: l.Rel, Type: l.Type, Title: l.Title, Href: l.Href, Templated: l.Templated}
+// tilesExtension is what the documents under /ogc say of vector tiles.
+func tilesExtension() features.Extension {
+	about := tiles.Describe()
+	link := func(l tiles.Link) features.Link {
+		return features.Link{Rel: l.Rel, Type: l.Type, Title: l.Title, Href: l.Href, Templated: l.Templated}
 	}
-	return out
+	e := features.Extension{Conformance: about.Conformance, OpenAPI: about.Paths}
+	for _, l := range about.Landing {
+		e.Landing = append(e.Landing, link(l))
+	}
+	e.Collection = func(id string) (out []features.Link) {
+		for _, l := range about.Collections[id] {
+			out = append(out, link(l))
+		}
+		return out
+	}
+	return e
+}
+
+// edrExtension is what they say of observations by place.
+func edrExtension() features.Extension {
+	about := edr.Describe()
+	e := features.Extension{Conformance: about.Conformance, OpenAPI: about.Paths}
+	for _, l := range about.Landing {
+		e.Landing = append(e.Landing, features.Link{Rel: l.Rel, Type: l.Type, Title: l.Title, Href: l.Href, Templated: l.Templated})
+	}
+	return e
 }
 
 // importRoute takes in files of city models.

@@ -25,6 +25,7 @@ import (
 	"cityhub/spatial"
 	"cityhub/spatial/city"
 	"cityhub/spatial/index"
+	"cityhub/spatial/network"
 	"cityhub/spatial/store"
 )
 
@@ -36,17 +37,10 @@ type Options struct {
 	Gate city.Gate // required
 	// Problem answers with an error; required.
 	Problem func(http.ResponseWriter, *http.Request, error)
-	// Network follows canals and pipes; nil: upstream and downstream are not
-	// served.
-	Network Network
+	// Network gives the network of canals and pipes of the whole city, also of
+	// what the caller may not see; nil: upstream and downstream are not served.
+	Network func(ctx context.Context) (*network.Network, error)
 	Clock   func() time.Time // nil: time.Now
-}
-
-// Network follows the linear objects of a city.
-type Network interface {
-	// Stream gives the objects upstream of one, or downstream, the nearest first,
-	// at most maxMetres away along the network and at most limit of them.
-	Stream(ctx context.Context, v index.View, from index.Ref, upstream bool, maxMetres float64, limit int) ([]index.Near, error)
 }
 
 // Handler serves the objects. Use New.

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"cityhub/spatial"
 	"cityhub/spatial/city"
 	"cityhub/spatial/index"
+	"cityhub/spatial/network"
 )
 
 // relation is a way in which objects belong to another.
@@ -79,7 +81,7 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 			return nil, &city.Error{Code: city.Unavailable, Field: "relation", Message: "the networks of canals and pipes are not kept here"}
 		}
 		along = true
-		if found, err = h.o.Network.Stream(r.Context(), v.Index, ref, rel == upstream, metres, maxRelated); err != nil {
+		if found, err = h.stream(r.Context(), v.Index, ref, rel == upstream, metres); err != nil {
 			return nil, err
 		}
 		if o.Classes != nil {
@@ -110,6 +112,36 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 		out = append(out, j)
 	}
 	return map[string]any{"object": h.short(v, ref), "relation": rel, "complete": !more, "related": out}, nil
+}
+
+// stream follows the network from an object, through what the caller sees only.
+func (h *Handler) stream(ctx context.Context, v index.View, ref index.Ref, up bool, metres float64) ([]index.Near, error) {
+	n, err := h.o.Network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	position := v.Object(ref).Position
+	if !n.Has(position) {
+		return nil, &city.Error{Code: city.Invalid, Field: "relation", Message: fmt.Sprintf("%s is on no network of canals or pipes", v.Object(ref).Key), Hint: "ask for an object of the collections water or underground that has a line, or is water through which one runs"}
+	}
+	follow := n.Downstream
+	if up {
+		follow = n.Upstream
+	}
+	trace, err := follow(network.Start{Position: position}, network.Limits{
+		MaxMetres: metres, MaxObjects: maxRelated + 1,
+		Visible: func(position int64) bool { _, ok := v.At(position); return ok },
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []index.Near
+	for _, o := range trace.Objects {
+		if other, ok := v.At(o.Position); ok {
+			out = append(out, index.Near{Ref: other, Metres: o.Metres})
+		}
+	}
+	return out, nil
 }
 
 // near is the objects at most metres away, the nearest first.
