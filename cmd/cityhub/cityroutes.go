@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	"cityhub/internal/web"
 	"cityhub/spatial"
@@ -68,7 +69,7 @@ func tilesExtension() features.Extension {
 	link := func(l tiles.Link) features.Link {
 		return features.Link{Rel: l.Rel, Type: l.Type, Title: l.Title, Href: l.Href, Templated: l.Templated}
 	}
-	e := features.Extension{Conformance: about.Conformance, OpenAPI: about.Paths}
+	e := features.Extension{Conformance: about.Conformance, OpenAPI: belowOGC(about.Paths)}
 	for _, l := range about.Landing {
 		e.Landing = append(e.Landing, link(l))
 	}
@@ -81,10 +82,19 @@ func tilesExtension() features.Extension {
 	return e
 }
 
+// belowOGC gives the paths as the document's server address, /ogc, leaves them.
+func belowOGC(paths map[string]any) map[string]any {
+	out := make(map[string]any, len(paths))
+	for path, item := range paths {
+		out[strings.TrimPrefix(path, "/ogc")] = item
+	}
+	return out
+}
+
 // edrExtension is what they say of observations by place.
 func edrExtension() features.Extension {
 	about := edr.Describe()
-	e := features.Extension{Conformance: about.Conformance, OpenAPI: about.Paths}
+	e := features.Extension{Conformance: about.Conformance, OpenAPI: belowOGC(about.Paths)}
 	for _, l := range about.Landing {
 		e.Landing = append(e.Landing, features.Link{Rel: l.Rel, Type: l.Type, Title: l.Title, Href: l.Href, Templated: l.Templated})
 	}
@@ -98,7 +108,7 @@ func (h *hub) importRoute() (http.Handler, error) {
 			if err := web.PrincipalFrom(r.Context()).RequireAdmin("import a city model"); err != nil {
 				return nil, err
 			}
-			return followedImport{h.city}, h.city.Healthy()
+			return followedImport{h.city}, nil
 		},
 		Problem: spatialProblem, Dir: filepath.Join(h.cfg.Data, "uploads"), MaxBytes: maxUpload, Open: openCityFile,
 		Catalogue: cityCatalogue{h.registry}, Logger: h.logger.With("part", "import"),

@@ -58,7 +58,7 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var o index.Options
+	o := index.Options{Classes: spatial.Classes()} // not the district around it
 	if id := r.FormValue("collection"); id != "" {
 		c, ok := city.CollectionOf(id)
 		if !ok {
@@ -84,7 +84,7 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 		if found, err = h.stream(r.Context(), v.Index, ref, rel == upstream, metres); err != nil {
 			return nil, err
 		}
-		if o.Classes != nil {
+		if r.FormValue("collection") != "" {
 			found = slices.DeleteFunc(found, func(n index.Near) bool {
 				x := v.Index.Object(n.Ref)
 				return !slices.Contains(o.Classes, x.Class) || o.Type != "" && x.Type != o.Type
