@@ -129,3 +129,19 @@ func TestManySmallChanges(t *testing.T) {
 		return !t.Failed()
 	})
 }
+
+// TestSizeOfOne has nothing larger beside it that keeps its branch.
+func TestSizeOfOne(t *testing.T) {
+	x := New(Settings{})
+	line := &spatial.Geometry{Kind: spatial.MultiLine, XYZ: []float64{120, 31, 0, 120.0012, 31.0003, 0}, Rings: []int32{2}}
+	if err := x.Apply(Versions([]*store.Version{{Dataset: "d", Position: 1, Footprint: line}}), nil); err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[float64]bool{0: true, 0.0003: true, 0.0012: true, 0.0012001: false} {
+		found := false
+		x.For(nil).Search(orb.Bound{Min: orb.Point{119, 30}, Max: orb.Point{121, 32}}, Options{MinSizeDegrees: size}, func(Ref) bool { found = true; return true })
+		if found != want {
+			t.Errorf("at least %v degrees: %v, expected %v", size, found, want)
+		}
+	}
+}
