@@ -64,6 +64,10 @@ func CityHub() Rules {
 				Why: "only the registry and the GeoPackage store know that what they keep is in SQLite; the others know their methods",
 			},
 			{
+				Import: []string{"github.com/jackc/...", "github.com/twpayne/go-geom/..."}, In: []string{"spatial/store/postgis/..."},
+				Why: "only the PostGIS store knows PostgreSQL and EWKB; the others know the contract spatial/store",
+			},
+			{
 				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
 				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them; programs and tests may be clients of it",
 			},

@@ -1,4 +1,4 @@
-package gpkg
+package record
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 // the surface counts as a wall: 3 degrees from the vertical.
 const upright = 0.05
 
-// footprint is o on the map, from its geometries in WGS 84 degrees, or nil:
+// Footprint is an object on the map, from its geometries in WGS 84 degrees, or nil:
 //
 //  1. a surface of LoD 0 as it is;
 //  2. else, of the finest geometry with surfaces, those that are GroundSurface
@@ -19,7 +19,7 @@ const upright = 0.05
 //
 // Surfaces are not merged: those of an overhang overlap. Exterior rings run
 // counter-clockwise, holes clockwise (OGC 06-103r4 section 6.1.11.1).
-func footprint(geometries []spatial.Geometry) *spatial.Geometry {
+func Footprint(geometries []spatial.Geometry) *spatial.Geometry {
 	var surfaces, lines, points *spatial.Geometry
 	finer := func(best *spatial.Geometry, g *spatial.Geometry) *spatial.Geometry {
 		if best == nil || g.LoD > best.LoD || g.LoD == best.LoD && g.Kind.IsSolid() && !best.Kind.IsSolid() {

@@ -1,4 +1,4 @@
-package gpkg
+package record
 
 import (
 	"bytes"
@@ -7,9 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"cityhub/spatial"
 	"cityhub/spatial/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func sampleBlob(t testing.TB) []byte {
 	t.Helper()
@@ -17,7 +21,7 @@ func sampleBlob(t testing.TB) []byte {
 	g.Semantics = []spatial.Semantic{{Kind: spatial.SurfaceRoof, Type: "RoofSurface", Parent: -1, Attributes: spatial.Attributes{{Name: "a", Value: spatial.IntValue(1)}}}}
 	g.SemanticOf = []int32{-1, 0, -1, -1, -1, -1}
 	line := spatial.Geometry{Kind: spatial.MultiLine, LoD: "0", Rings: []int32{2}, XYZ: []float64{-180, -90, 0, 180, 90, 0}}
-	b, err := appendGeometries(nil, []spatial.Geometry{g, line, {Kind: spatial.MultiPoint}})
+	b, err := AppendGeometries(nil, []spatial.Geometry{g, line, {Kind: spatial.MultiPoint}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,21 +34,21 @@ func TestGeometriesAreCompactAndChecked(t *testing.T) {
 	if len(b) > raw*6/10 {
 		t.Errorf("%d bytes, %d as they are", len(b), raw)
 	}
-	got, err := decodeGeometries(b)
+	got, err := DecodeGeometries(b)
 	if err != nil || len(got) != 3 || got[1].XYZ[0] != -180 || got[1].XYZ[4] != 90 || got[0].Semantics[0].Attributes[0].Name != "a" {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	again, err := appendGeometries(nil, got)
+	again, err := AppendGeometries(nil, got)
 	if err != nil || !bytes.Equal(again, b) {
 		t.Errorf("what was read is written in another way, %v", err)
 	}
 	for i := range b {
 		bad := bytes.Clone(b)
 		bad[i] ^= 4
-		if _, err := decodeGeometries(bad); err == nil {
+		if _, err := DecodeGeometries(bad); err == nil {
 			t.Errorf("a flipped bit in byte %d was not found", i)
 		}
-		if _, err := decodeGeometries(b[:i]); err == nil {
+		if _, err := DecodeGeometries(b[:i]); err == nil {
 			t.Errorf("the first %d bytes were read", i)
 		}
 	}
@@ -57,9 +61,9 @@ func FuzzGeometries(f *testing.F) {
 	f.Add(b[1 : len(b)-4])
 	f.Add([]byte{1, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, body []byte) {
-		_, _ = decodeGeometries(body) // does not panic
+		_, _ = DecodeGeometries(body) // does not panic
 		b := appendChecksum(append([]byte{codecVersion}, body...))
-		all, err := decodeGeometries(b)
+		all, err := DecodeGeometries(b)
 		if err != nil {
 			return
 		}
@@ -73,11 +77,11 @@ func FuzzGeometries(f *testing.F) {
 				}
 			}
 		}
-		once, err := appendGeometries(nil, all)
+		once, err := AppendGeometries(nil, all)
 		if err != nil {
 			t.Fatal(err)
 		}
-		twice, err := decodeGeometries(once)
+		twice, err := DecodeGeometries(once)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,54 +91,24 @@ func FuzzGeometries(f *testing.F) {
 	})
 }
 
-func FuzzGeoPackageBinary(f *testing.F) {
-	house := storetest.House("x", 0, 0)
-	for _, g := range []*spatial.Geometry{
-		footprint(house.Geometries), {Kind: spatial.MultiPoint, XYZ: []float64{1, 2, 0}}, {Kind: spatial.MultiPoint, XYZ: []float64{1, 2, 0, 3, 4, 0}},
-		{Kind: spatial.MultiLine, Rings: []int32{2, 4}, XYZ: []float64{1, 2, 0, 3, 4, 0, 5, 6, 0, 7, 8, 0}},
-	} {
-		b := appendGeometry(nil, g)
-		got, err := decodeGeometry(b)
-		if err != nil || !reflect.DeepEqual(got, g) {
-			f.Fatalf("%+v became %+v, %v", g, got, err)
-		}
-		f.Add(b)
-	}
-	f.Add([]byte("GP\x00\x01\xe6\x10\x00\x00\x00\x00\x00\x00\x01\x7f\xf8\x00\x00\x00\x00\x00\x00\x7f\xf8\x00\x00\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = envelope(b)
-		g, err := decodeGeometry(b)
-		if err != nil || g == nil {
-			return
-		}
-		if err := g.Valid(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-func TestGeoPackageBinaryBytes(t *testing.T) { // OGC 12-128r17 section 2.1.3
-	got := appendGeometry(nil, &spatial.Geometry{Kind: spatial.MultiPoint, XYZ: []float64{2, 1, 0}})
-	x, y := "\x00\x00\x00\x00\x00\x00\x00\x40", "\x00\x00\x00\x00\x00\x00\xf0\x3f"
-	want := "GP\x00\x03\xe6\x10\x00\x00" + x + x + y + y + "\x01\x01\x00\x00\x00" + x + y
-	if string(got) != want {
-		t.Errorf("%x\nwant %x", got, want)
-	}
-}
-
 func FuzzAttributes(f *testing.F) {
 	f.Add(`{"a":1,"b":1.0,"c":[{}],"a":null,"\u0000\"":"\ud800","big":123456789012345678901,"e":1e5,"t":true}`)
 	f.Add(`{`)
 	f.Fuzz(func(t *testing.T, s string) {
-		a, err := decodeAttributes([]byte(s))
+		a, err := DecodeAttributes(s)
+		if quick, ok := scanAttributes(s); ok && s != "{}" { // the quick way is the other one
+			if slow, err := decodeAny([]byte(s)); err != nil || len(slow) != len(quick) || len(slow) > 0 && !reflect.DeepEqual(slow, quick) {
+				t.Fatalf("%s: %v quickly, %v, %v else", s, quick, slow, err)
+			}
+		}
 		if err != nil {
 			return
 		}
-		b, err := appendAttributes(nil, a)
+		b, err := AppendAttributes(nil, a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := decodeAttributes(b)
+		again, err := DecodeAttributes(string(b))
 		if err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}
@@ -182,7 +156,7 @@ func TestFootprint(t *testing.T) {
 		"a line of one point":  {[]spatial.Geometry{{Kind: spatial.MultiLine, Rings: []int32{1}, XYZ: []float64{1, 2, 3}}}, ""},
 		"a ring of two points": {[]spatial.Geometry{surfaces("0", nil, wall[:6])}, ""},
 	} {
-		f, got := footprint(test.in), ""
+		f, got := Footprint(test.in), ""
 		if f != nil {
 			got = f.Kind.String() + " " + string(rune('0'+len(f.Rings)))
 			if err := f.Valid(); err != nil {
@@ -196,6 +170,22 @@ func TestFootprint(t *testing.T) {
 		}
 		if !strings.EqualFold(got, test.want) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+// TestNumbersQuickly holds the quick way of reading numbers to the other one.
+func TestNumbersQuickly(t *testing.T) {
+	for _, s := range []string{"0", "-0", "00", "01", "-1", "1", "+1", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "0.0", "-0.0", "0.5", "0.00001", "0.0001", "1.0", "1.10", "1.1", "10.0", "100.00",
+		"1.", ".5", "-.5", "1..2", "1.2.3", "123456789012345.0", "12345678901234.5", "1234567890123456.0", "1234567890123456.7", "0.1234567890123456789", "999999999999999.0", "1e5", "1E5", "1e+06", "1.5e+06", "1234567.5", "1000000.0", "999999.5", "1e-05", "1.5e-05", "1e400", "NaN", "-", "", "--1", "1-", "70.123", "-12.5"} {
+		text := `{"n":` + s + `}`
+		quick, ok := scanAttributes(text)
+		slow, err := decodeAny([]byte(text))
+		if ok && (err != nil || !reflect.DeepEqual(quick, slow)) {
+			t.Errorf("%s: quickly %v, else %v, %v", s, quick, slow, err)
+		}
+		if !ok && err == nil && slow[0].Value.Kind() != spatial.JSON {
+			t.Errorf("%s: not read quickly, but as %v", s, slow)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package gpkg
+package record
 
 import (
 	"encoding/binary"
@@ -10,7 +10,7 @@ import (
 	"cityhub/spatial"
 )
 
-// Steps of stored coordinates; FORMAT.md.
+// Steps of stored coordinates; spatial/store/gpkg/FORMAT.md.
 const (
 	codecVersion  = 1
 	stepsPerDeg   = 1e9 // of longitude and latitude: 0.11 mm at the equator
@@ -25,9 +25,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendGeometries writes geometries in degrees and metres as FORMAT.md says.
+// AppendGeometries writes geometries in degrees and metres as spatial/store/gpkg/FORMAT.md says.
 // They are Valid.
-func appendGeometries(b []byte, geometries []spatial.Geometry) ([]byte, error) {
+func AppendGeometries(b []byte, geometries []spatial.Geometry) ([]byte, error) {
 	start := len(b)
 	b = append(b, codecVersion)
 	b = binary.AppendUvarint(b, uint64(len(geometries)))
@@ -88,7 +88,7 @@ func appendOne(b []byte, g *spatial.Geometry) ([]byte, error) {
 		s := &g.Semantics[i]
 		b = appendText(append(b, byte(s.Kind)), s.Type)
 		b = binary.AppendVarint(b, int64(s.Parent))
-		text, err := appendAttributes(nil, s.Attributes)
+		text, err := AppendAttributes(nil, s.Attributes)
 		if err != nil {
 			return nil, fmt.Errorf("semantics[%d]: %w", i, err)
 		}
@@ -114,13 +114,17 @@ func levels(k spatial.Kind) int {
 	return 0
 }
 
+func appendFloat(b []byte, v float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+}
+
 func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decodeGeometries reads what appendGeometries wrote. It takes no more memory
+// DecodeGeometries reads what AppendGeometries wrote. It takes no more memory
 // than some 24 bytes for each byte of b.
-func decodeGeometries(b []byte) ([]spatial.Geometry, error) {
+func DecodeGeometries(b []byte) ([]spatial.Geometry, error) {
 	if len(b) < 6 {
 		return nil, fmt.Errorf("%d bytes are no geometries", len(b))
 	}
@@ -250,7 +254,7 @@ func (d *blobReader) geometry(g *spatial.Geometry) {
 			return
 		}
 		var err error
-		if s.Attributes, err = decodeAttributes([]byte(text)); err != nil {
+		if s.Attributes, err = DecodeAttributes(text); err != nil {
 			d.fail(err)
 			return
 		}
