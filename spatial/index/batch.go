@@ -78,14 +78,8 @@ func (b *batch) addVersion(v *store.Version, group uint32) error {
 		e.rect = rectOf(g)
 		r = appendFootprint(r, g, e.rect)
 	}
-	for i := range o.Geometries {
-		if g := &o.Geometries[i]; g.HasZ && g.NumPoints() > 0 {
-			low, high := g.Bounds().Min[2], g.Bounds().Max[2]
-			if e.low == noHeight {
-				e.low, e.high = millimetres(low), millimetres(high)
-			}
-			e.low, e.high = min(e.low, millimetres(low)), max(e.high, millimetres(high))
-		}
+	if !math.IsNaN(v.LowMetres) && !math.IsNaN(v.HighMetres) {
+		e.low, e.high = millimetres(v.LowMetres), millimetres(v.HighMetres)
 	}
 	b.scratch = r
 	e.record = b.keep(r)

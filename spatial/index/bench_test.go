@@ -21,7 +21,7 @@ func million(n int) iter.Seq2[*store.Version, error] {
 		side := int(math.Ceil(math.Sqrt(float64(n))))
 		for i := range n {
 			x, y := 120.3+float64(i%side)*25e-5, 31.0+float64(i/side)*22e-5
-			v := &store.Version{Dataset: "bench", Position: int64(i + 1)}
+			v := &store.Version{Dataset: "bench", Position: int64(i + 1), LowMetres: math.NaN(), HighMetres: math.NaN()}
 			v.Object = spatial.CityObject{ID: fmt.Sprint("way/", 100_000_000+i), Class: spatial.ClassBuilding, Type: "Building"}
 			if i%10 == 0 {
 				v.Object.Name = fmt.Sprint("平江路 ", i, " 号")

@@ -22,11 +22,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type city struct {
 	*rand.Rand
 	west, south, width float64 // degrees
-	heights            bool
 }
 
 func newCity(seed uint64) *city {
-	return &city{Rand: rand.New(rand.NewPCG(seed, 1)), west: 120.5, south: 31.2, width: 0.02, heights: true}
+	return &city{Rand: rand.New(rand.NewPCG(seed, 1)), west: 120.5, south: 31.2, width: 0.02}
 }
 
 func (c *city) place() (x, y float64) {
@@ -102,9 +101,9 @@ func (c *city) version(position int64) *store.Version {
 	if c.IntN(20) > 0 {
 		v.Footprint = c.footprint()
 	}
-	if c.heights && c.IntN(2) == 0 {
-		g := spatial.Geometry{Kind: spatial.MultiPoint, HasZ: true, XYZ: []float64{120, 31, -float64(c.IntN(9000)) / 1000, 120, 31, float64(c.IntN(90000)) / 1000}}
-		v.Object.Geometries = []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{1, 2, 0}}, g}
+	v.LowMetres, v.HighMetres = math.NaN(), math.NaN()
+	if c.IntN(2) == 0 {
+		v.LowMetres, v.HighMetres = -float64(c.IntN(9000))/1000, float64(c.IntN(90000))/1000
 	}
 	return v
 }

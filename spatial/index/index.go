@@ -10,7 +10,7 @@
 //   - Footprints are rounded to 1e-7 degrees, 11 mm or less, and so is what
 //     Search and Containing ask for: what meets exactly is always found.
 //     Geometries closer than ContactMetres count as touching.
-//   - A million buildings take about 110 bytes each (DESIGN.md).
+//   - A million buildings take about 100 bytes each (DESIGN.md).
 //   - Search, Containing and Shape allocate nothing; what others allocate does not
 //     depend on the number of objects that they look at.
 //   - A View never changes. Making one and reading through one waits for nobody,

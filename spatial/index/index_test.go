@@ -88,13 +88,8 @@ func checkObjects(t *testing.T, v View, want, hidden linear) {
 			got.Name != o.Object.Name || got.Underground != (o.Object.Class == spatial.ClassUnderground) {
 			t.Fatalf("%+v of %+v", got, o)
 		}
-		if len(o.Object.Geometries) > 0 {
-			low, high := o.Object.Geometries[1].XYZ[2], o.Object.Geometries[1].XYZ[5]
-			if math.Abs(got.LowMetres-low) > 1e-9 || math.Abs(got.HighMetres-high) > 1e-9 {
-				t.Fatalf("heights %v to %v, expected %v to %v", got.LowMetres, got.HighMetres, low, high)
-			}
-		} else if !math.IsNaN(got.LowMetres) || !math.IsNaN(got.HighMetres) {
-			t.Fatalf("heights %v to %v, expected none", got.LowMetres, got.HighMetres)
+		if low, high := o.LowMetres, o.HighMetres; math.IsNaN(low) != math.IsNaN(got.LowMetres) || math.Abs(got.LowMetres-low) > 1e-9 || math.Abs(got.HighMetres-high) > 1e-9 {
+			t.Fatalf("heights %v to %v, expected %v to %v", got.LowMetres, got.HighMetres, low, high)
 		}
 		g := v.Footprint(ref)
 		if o.Footprint == nil {

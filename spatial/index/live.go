@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"math/rand/v2"
@@ -18,21 +19,18 @@ type Settings struct {
 	// FirstVersion is the Version of the empty index; 0: a random one, so that
 	// versions of different runs of the program do not meet in somebody's cache.
 	FirstVersion uint64
-	// PageSize is the number of objects that Load asks the store for at once; 0:
-	// 1000. At most store.MaxLimit.
-	PageSize int
 }
 
 // Index is the city in memory. Changes are made one after the other, each of
 // which replaces the snapshot that Views are made of.
 type Index struct {
-	o       Settings
 	hash    keyHash
 	scratch *scratchPool
 
 	changing sync.Mutex // held while the next snapshot is made
 	groupOf  map[groupKey]uint32
 	groups   []group // of all snapshots; only ever becomes longer
+	followed int64   // the last import that Load or Follow has taken in
 	current  atomic.Pointer[snapshot]
 }
 
@@ -46,11 +44,7 @@ func New(o Settings) *Index {
 	for o.FirstVersion == 0 {
 		o.FirstVersion = rand.Uint64() >> 12 // exact in JSON too
 	}
-	if o.PageSize <= 0 {
-		o.PageSize = 1000
-	}
-	o.PageSize = min(o.PageSize, store.MaxLimit)
-	x := &Index{o: o, hash: keyHash{maphash.MakeSeed()}, scratch: &scratchPool{}, groupOf: make(map[groupKey]uint32)}
+	x := &Index{hash: keyHash{maphash.MakeSeed()}, scratch: &scratchPool{}, groupOf: make(map[groupKey]uint32)}
 	x.current.Store(&snapshot{version: o.FirstVersion, hash: x.hash, scratch: x.scratch})
 	return x
 }
@@ -63,41 +57,69 @@ func (x *Index) For(see func(dataset string) bool) View { return newView(x.curre
 // Version is that of the Views that For gives now.
 func (x *Index) Version() uint64 { return x.current.Load().version }
 
-// Load replaces the content by all that is valid in r now, class by class. It
-// calls progress, which may be nil, after each page with the number of objects
-// so far. After an error the content is as it was.
-//
-// An import that ends while Load runs may be in the content or not: Apply the
-// changes since before Load afterwards; changes that it has already do no harm.
+// Load replaces the content by all that is valid in r now. It calls progress,
+// which may be nil, now and then with the number of objects so far. After an
+// error the content is as it was.
 func (x *Index) Load(ctx context.Context, r store.Reader, progress func(objects int64)) error {
 	x.changing.Lock()
 	defer x.changing.Unlock()
-	old := x.current.Load()
-	next := &snapshot{version: old.version + 1, hash: x.hash, scratch: x.scratch}
-	var b batch
-	for _, class := range append(spatial.Classes(), "") {
-		// Geometries say how high and how deep an object reaches.
-		q := store.Query{Class: class, Limit: x.o.PageSize, Geometries: true}
-		for {
-			page, err := r.Query(ctx, q)
-			if err != nil {
-				return err
-			}
-			for _, v := range page.Versions {
-				if err := x.add(&b, v); err != nil {
-					return err
-				}
-			}
-			if progress != nil {
-				progress(int64(b.len()))
-			}
-			if q.After = page.Next; page.Next == 0 {
-				break
-			}
-		}
+	return x.load(ctx, r, progress)
+}
+
+// Follow takes in what imports into r have changed since the last call of Follow
+// or Load; the first call, and one after r has been replaced by another store,
+// is a Load. After an error the content is as it was, and the next call takes
+// in what this one did not. It always gets the same store.
+func (x *Index) Follow(ctx context.Context, r store.Reader, progress func(objects int64)) error {
+	x.changing.Lock()
+	defer x.changing.Unlock()
+	if x.followed == 0 {
+		return x.load(ctx, r, progress)
 	}
-	next.append(&b, x.groups)
-	x.current.Store(next)
+	c := x.newChange(x.current.Load())
+	last, err := r.Changes(ctx, x.followed, c.follow(progress))
+	var e *store.Error
+	if errors.As(err, &e) && e.Code == store.NotFound {
+		return x.load(ctx, r, progress)
+	}
+	if err != nil {
+		return err
+	}
+	x.publish(c)
+	x.followed = last
+	return nil
+}
+
+// progressEvery is after how many objects progress is told.
+const progressEvery = 1000
+
+// follow takes in the changes of a store.
+func (c *change) follow(progress func(objects int64)) func(store.Change) error {
+	n := int64(0)
+	return func(s store.Change) error {
+		if n++; n%progressEvery == 0 && progress != nil {
+			progress(n)
+		}
+		if s.Version == nil {
+			c.end(s.Position)
+			return nil
+		}
+		return c.put(s.Version)
+	}
+}
+
+func (x *Index) load(ctx context.Context, r store.Reader, progress func(objects int64)) error {
+	c := x.newChange(&snapshot{version: x.current.Load().version})
+	last, err := r.Changes(ctx, 0, c.follow(progress))
+	if err != nil {
+		return err
+	}
+	if progress != nil {
+		progress(int64(c.batch.len()))
+	}
+	c.next.append(&c.batch, x.groups)
+	x.current.Store(c.next)
+	x.followed = last
 	return nil
 }
 
@@ -140,13 +162,18 @@ func (x *Index) Update(feed func(put func(*store.Version) error, end func(positi
 	if err := feed(c.put, c.end); err != nil {
 		return err
 	}
+	x.publish(c)
+	return nil
+}
+
+// publish makes a change the content, unless there is nothing in it.
+func (x *Index) publish(c *change) {
 	if c.batch.len() == 0 && !slices.Contains(c.own, true) {
-		return nil
+		return
 	}
 	c.next.append(&c.batch, x.groups)
 	c.next.fold()
 	x.current.Store(c.next)
-	return nil
 }
 
 // change is the next snapshot while it is made.

@@ -125,7 +125,7 @@ func everything(t testing.TB, s store.Reader) linear {
 func TestRealCities(t *testing.T) {
 	s := realCity(t)
 	all := everything(t, s)
-	x := New(Settings{PageSize: 777})
+	x := New(Settings{})
 	var pages []int64
 	if err := x.Load(t.Context(), s, func(n int64) { pages = append(pages, n) }); err != nil {
 		t.Fatal(err)
@@ -181,6 +181,59 @@ func TestRealCities(t *testing.T) {
 	}
 	for range 6 {
 		checkMetres(t, c, v, all)
+	}
+}
+
+// TestFollow takes in imports one after the other, and another store.
+func TestFollow(t *testing.T) {
+	open := func() store.Store {
+		s, err := gpkg.Open(t.Context(), gpkg.Options{Path: filepath.Join(t.TempDir(), "city.gpkg")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
+	}
+	c := newCity(31)
+	s, x := open(), New(Settings{})
+	before := x.Version()
+	for i, step := range [][]int{{1, 2, 3, 4}, {2, 3, 4}, {2, 3, 4}, {3, 5}, {}, {9}} {
+		if i == 5 {
+			s = open() // with fewer imports than the one before
+		}
+		_, err := s.Import(t.Context(), store.ImportOptions{Dataset: "d", Complete: true}, func(yield func(*spatial.CityObject, error) bool) {
+			for _, id := range step {
+				o := c.version(int64(id)).Object
+				o.Class = append(spatial.Classes(), "")[(id+i)%6] // it changes
+				o.CRS.Horizontal = spatial.CRS84
+				o.Geometries = []spatial.Geometry{*c.footprint()}
+				if i == 2 { // of no class, nowhere
+					o.Class, o.Type, o.Name = "", "", ""
+					o.Geometries = nil
+				}
+				if !yield(&o, nil) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Follow(t.Context(), s, nil); err != nil {
+			t.Fatal(err)
+		}
+		if x.Version() == before {
+			t.Errorf("import %d did not change the version", i)
+		}
+		before = x.Version()
+		checkObjects(t, x.For(nil), everything(t, s), linear{})
+		if err := x.Follow(t.Context(), s, nil); err != nil || x.Version() != before {
+			t.Errorf("nothing new after import %d: %v, version %d after %d", i, err, x.Version(), before)
+		}
 	}
 }
 

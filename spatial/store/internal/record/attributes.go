@@ -154,16 +154,38 @@ func scanValue(s string) (spatial.Value, bool) {
 	case "true", "false":
 		return spatial.BoolValue(s == "true"), true
 	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' {
+	digits, point := 0, -1
+	unsigned := strings.TrimPrefix(s, "-")
+	for i := range len(unsigned) {
+		switch c := unsigned[i]; {
+		case c == '.' && point < 0:
+			point = i
+		case c == 'e':
+			f, err := strconv.ParseFloat(s, 64)
+			return spatial.FloatValue(f), err == nil && floatText(f) == s
+		case c < '0' || c > '9':
 			return spatial.Value{}, false
+		default:
+			digits++
 		}
 	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return spatial.IntValue(n), strconv.FormatInt(n, 10) == s
+	if digits == 0 || unsigned[0] == '0' && len(unsigned) > 1 && point != 1 {
+		return spatial.Value{}, false
+	}
+	if point < 0 {
+		n, err := strconv.ParseInt(s, 10, 64)
+		return spatial.IntValue(n), err == nil && s != "-0"
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	return spatial.FloatValue(f), err == nil && floatText(f) == s
+	if err != nil {
+		return spatial.Value{}, false
+	}
+	// Up to 15 digits are what the number is written with again, as long as they
+	// are the shortest and need no exponent, which begins at a million.
+	if a := math.Abs(f); digits <= 15 && a >= 1 && a < 1e6 && (s[len(s)-1] != '0' || point == len(unsigned)-2) && point < len(unsigned)-1 {
+		return spatial.FloatValue(f), true
+	}
+	return spatial.FloatValue(f), floatText(f) == s
 }
 
 // decodeAny reads any JSON object.

@@ -173,3 +173,19 @@ func TestFootprint(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersQuickly holds the quick way of reading numbers to the other one.
+func TestNumbersQuickly(t *testing.T) {
+	for _, s := range []string{"0", "-0", "00", "01", "-1", "1", "+1", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "0.0", "-0.0", "0.5", "0.00001", "0.0001", "1.0", "1.10", "1.1", "10.0", "100.00",
+		"1.", ".5", "-.5", "1..2", "1.2.3", "123456789012345.0", "12345678901234.5", "1234567890123456.0", "1234567890123456.7", "0.1234567890123456789", "999999999999999.0", "1e5", "1E5", "1e+06", "1.5e+06", "1234567.5", "1000000.0", "999999.5", "1e-05", "1.5e-05", "1e400", "NaN", "-", "", "--1", "1-", "70.123", "-12.5"} {
+		text := `{"n":` + s + `}`
+		quick, ok := scanAttributes(text)
+		slow, err := decodeAny([]byte(text))
+		if ok && (err != nil || !reflect.DeepEqual(quick, slow)) {
+			t.Errorf("%s: quickly %v, else %v, %v", s, quick, slow, err)
+		}
+		if !ok && err == nil && slow[0].Value.Kind() != spatial.JSON {
+			t.Errorf("%s: not read quickly, but as %v", s, slow)
+		}
+	}
+}
