@@ -281,8 +281,7 @@ func valueOf(raw []byte) spatial.Value {
 }
 
 // readGeometry reads a GeoJSON geometry, whose coordinates are in the axis order
-// of the CRS's definition, as longitude and latitude of WGS 84. Heights are left
-// out: a GeoJSON geometry is the object's place on the map.
+// of the CRS's definition, as longitude and latitude of WGS 84.
 func readGeometry(raw []byte, from *crs.CRS) (*spatial.Geometry, error) {
 	var doc struct {
 		Type        string          `json:"type"`
@@ -369,11 +368,15 @@ func (r *reader) each(v any, at string, least int, item func(any, string)) {
 
 func (r *reader) point(v any, at string) {
 	list, ok := v.([]any)
-	if !ok || len(list) < 2 || len(list) > 3 {
-		r.fail(at, "expected a position of two or three numbers")
+	if ok && len(list) == 3 {
+		r.fail(at+"/2", "heights are not taken here: a feature's geometry is its place on the map; import them as CityJSON or CityGML")
 		return
 	}
-	var p [3]float64
+	if !ok || len(list) != 2 {
+		r.fail(at, "expected a position of two numbers")
+		return
+	}
+	var p [2]float64
 	for i, x := range list {
 		f, ok := x.(float64)
 		if !ok {
