@@ -300,7 +300,7 @@ func (c *call) items() error {
 		}
 		more = true
 	}
-	if more && out.n == s.limit {
+	if more && out.n == s.limit && !sc.certain() {
 		// Something may be left: a link next leads to a feature.
 		list, _, err := sc.next(1)
 		if err != nil && !isDeadline(c, err) {
