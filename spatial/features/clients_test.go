@@ -44,7 +44,15 @@ func TestGDAL(t *testing.T) {
 	}
 	// Page by page, and by a box and a filter of GDAL's own.
 	gpkg := filepath.Join(t.TempDir(), "out.gpkg")
-	run("ogr2ogr", "-oo", "PAGE_SIZE=1000", gpkg, source, "buildings")
+	run("ogr2ogr", "-oo", "PAGE_SIZE=1000", gpkg, source)
+	all := run("ogrinfo", "-ro", "-so", "-al", gpkg)
+	for _, k := range kinds() {
+		n := int(w.get("/ogc/collections/" + k.ID + "/items?limit=1")["numberReturned"].(float64))
+		matched, known := w.get("/ogc/collections/" + k.ID + "/items?limit=10000")["numberMatched"].(float64)
+		if _, layer, found := strings.Cut(all, "Layer name: "+k.ID+"\n"); !known || n > 0 && (!found || !strings.Contains(strings.SplitN(layer, "Layer name:", 2)[0], fmt.Sprintf("Feature Count: %.0f\n", matched))) {
+			t.Errorf("%s: %v features; the GeoPackage says\n%.400s", k.ID, matched, layer)
+		}
+	}
 	out = run("ogrinfo", "-so", gpkg, "buildings")
 	b := w.get("/ogc/collections/buildings")["extent"]
 	var box [4]float64

@@ -160,6 +160,7 @@ func TestEditRefusals(t *testing.T) {
 		feature(`{"type":"Point"}`, `{}`):                                                                                 "/geometry/coordinates",
 		feature(`{"type":"Point","coordinates":[1]}`, `{}`):                                                               "/geometry/coordinates",
 		feature(`{"type":"Point","coordinates":[1,"x"]}`, `{}`):                                                           "/geometry/coordinates/1",
+		feature(`{"type":"Point","coordinates":[1,2,3]}`, `{}`):                                                           "/geometry/coordinates/2",
 		feature(`{"type":"Point","coordinates":[1,99]}`, `{}`):                                                            "/geometry/coordinates",
 		feature(`{"type":"LineString","coordinates":[[1,2]]}`, `{}`):                                                      "/geometry/coordinates",
 		feature(`{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1],[0,1]]]}`, `{}`):                                     "/geometry/coordinates/0",

@@ -29,7 +29,19 @@
 // live=true: P, P_time, P_age (seconds), P_quality and P_unit. Where several
 // Datastreams of one property lie on an object it is the newest good value;
 // without one the newest not evaluated, and without that the newest of any
-// quality. With datetime they are those of that time.
+// quality. With datetime they are those of that time. A filter that cannot be
+// true without a live value reads only the objects that have one, unless its
+// box has fewer.
+//
+// # Queryables
+//
+// What filters and parameters can name is what every object has, what is
+// observed, and the attributes that are found in the collection, with the type
+// that their values have, text where these differ. They are found in a sample
+// of 2,000 objects spread over the collection; a name that the sample does not
+// have is sought in all of it, for at most two seconds, before it is refused.
+// When the city has changed they are found again, at most every ten seconds.
+// Attributes that are arrays or objects are served and are no queryables.
 //
 // # Time
 //

@@ -206,7 +206,7 @@ func boxOf(c *crs.CRS, a, b [2]float64, field string) (store.BBox, error) {
 	return box, nil
 }
 
-// liveNames are the queryables without which e cannot be TRUE, as NULL makes
+// required lists the queryables without which e cannot be TRUE, as NULL makes
 // it NULL; each inner list is of alternatives, of which one has a value.
 // It may give fewer than there are, never more.
 func required(e cql2.Expr) [][]string {

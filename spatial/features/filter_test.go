@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/paulmach/orb"
+
 	"cityhub/spatial"
 	"cityhub/spatial/cql2"
+	"cityhub/spatial/index"
 )
 
 func (w *town) matches(collection, filter string, more ...string) string {
@@ -130,6 +133,24 @@ func TestRareAttribute(t *testing.T) {
 			t.Errorf("%s: %v", q, got)
 		}
 	}
+	// With an index the sample is spread over the collection.
+	l := linear{}
+	for i := range 2500 {
+		l.list = append(l.list, index.Object{Position: w.position("d", "0") + int64(i), Class: spatial.ClassBuilding, Bound: orb.Bound{Min: orb.Point{120, 31}, Max: orb.Point{120, 31}}})
+	}
+	h := w.Handler.(*handler)
+	h.o.Gate = withIndex{w, l}
+	if got := at(w.get("/ogc/collections/buildings/queryables"), "properties", "dataset"); got == nil {
+		t.Error("no queryables with an index")
+	}
+	v, err := withIndex{w, l}.City(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := (&call{h: h, view: v}).spread(kinds()[0]); len(got) != 4 || got[3] != w.position("d", "0")+2046 {
+		t.Errorf("the sample begins behind %v", got)
+	}
+	h.o.Gate = w
 	if rec := w.ask("GET", "/ogc/collections/buildings/items?rarer=7"); rec.Code != 400 {
 		t.Errorf("an attribute that is nowhere: %d", rec.Code)
 	}

@@ -92,6 +92,9 @@ func (c *call) serve(res resource) error {
 		c.w = headOnly{c.w}
 	case http.MethodOptions:
 		c.w.Header().Set("Allow", res.allow(c))
+		if _, ok := res.edit[http.MethodPatch]; ok {
+			c.w.Header().Set("Accept-Patch", "application/merge-patch+json")
+		}
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
 	default:

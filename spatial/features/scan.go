@@ -97,6 +97,13 @@ func (sc *scanner) next(want int) (list []*store.Version, done bool, err error) 
 	return list, sc.done && len(sc.ready) == 0, nil
 }
 
+// certain reports whether next would give another object, as far as is known
+// without reading: a store says that there is a next page only where that has
+// something.
+func (sc *scanner) certain() bool {
+	return len(sc.ready) > 0 || !sc.done && !sc.s.byPosition && !sc.s.tall
+}
+
 func (sc *scanner) fill(ctx context.Context, want int) error {
 	s := sc.s
 	q := s.q

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/paulmach/orb"
+
 	"cityhub/spatial"
 	"cityhub/spatial/city"
 	"cityhub/spatial/cql2"
@@ -294,14 +296,7 @@ func (c *call) sample(k kind, look func(*store.Version)) error {
 		}
 		return nil
 	}
-	after := []int64{0}
-	if c.view.Index != nil {
-		if n := c.view.Index.Len(); n > sampleSize {
-			for i := 1; i < sampleParts; i++ {
-				after = append(after, c.view.Index.Object(index.Ref(i*(n/sampleParts))).Position)
-			}
-		}
-	}
+	after := append([]int64{0}, c.spread(k)...)
 	limit := sampleSize / len(after)
 	for _, a := range after {
 		if err := c.lookAt(store.Query{Class: k.Class, Type: k.Type, After: a, Limit: limit}, k, look); err != nil {
@@ -309,6 +304,30 @@ func (c *call) sample(k kind, look func(*store.Version)) error {
 		}
 	}
 	return nil
+}
+
+// spread gives some positions spread over the places of a collection.
+func (c *call) spread(k kind) []int64 {
+	if c.view.Index == nil || c.view.Index.Len() <= sampleSize {
+		return nil
+	}
+	const every = 512
+	var list []int64
+	n := 0
+	world := orb.Bound{Min: orb.Point{-180, -90}, Max: orb.Point{180, 90}}
+	c.view.Index.Search(world, index.Options{Classes: k.classes(), Type: k.Type}, func(r index.Ref) bool {
+		if n++; n%every == 0 {
+			list = append(list, c.view.Index.Object(r).Position-1)
+		}
+		return true
+	})
+	if step := len(list) / sampleParts; step > 1 {
+		for i := range sampleParts {
+			list[i] = list[i*step]
+		}
+		list = list[:sampleParts]
+	}
+	return list
 }
 
 func (c *call) lookAt(q store.Query, k kind, look func(*store.Version)) error {
