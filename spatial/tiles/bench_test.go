@@ -143,3 +143,26 @@ func projected(g orb.Polygon, p projection) orb.Polygon {
 	}
 	return g
 }
+
+// BenchmarkColdTileWithStore makes tiles of the real old town, from level 15 on with
+// all the attributes that the store has.
+func BenchmarkColdTileWithStore(b *testing.B) {
+	s := suzhou(b)
+	view := &city.View{Key: "k", Store: s, Index: load(b, s, 1), Observed: &readings{}}
+	set, _ := matrixSetOf("WebMercatorQuad")
+	for _, z := range []int{13, 14, 15, 16, 17} {
+		b.Run(fmt.Sprintf("z%d", z), func(b *testing.B) {
+			list := tilesOver(set, z, orb.Bound{Min: orb.Point{120.60, 31.29}, Max: orb.Point{120.65, 31.33}})
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				start := time.Now()
+				if _, _, err := encodeTile(b.Context(), view, list[i%len(list)], content{layers: []string{"buildings", "districts"}}, budget{10_000, 500_000}); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
+		})
+	}
+}
