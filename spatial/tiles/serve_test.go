@@ -359,8 +359,8 @@ func TestOneComputationForManyRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := counting.searches.Load(); n > int64(len(ladder)) {
-		t.Errorf("%d searches for one tile, want at most %d", n, len(ladder))
+	if n := counting.searches.Load(); n > int64(len(ladder())) {
+		t.Errorf("%d searches for one tile, want at most %d", n, len(ladder()))
 	}
 }
 
