@@ -359,8 +359,9 @@ func TestOneComputationForManyRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := counting.searches.Load(); n > int64(len(ladder())) {
-		t.Errorf("%d searches for one tile, want at most %d", n, len(ladder()))
+	steps := ladder()
+	if n := counting.searches.Load(); n > int64(len(steps)) {
+		t.Errorf("%d searches for one tile, want at most %d", n, len(steps))
 	}
 }
 
