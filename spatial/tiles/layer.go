@@ -57,11 +57,13 @@ type candidate struct {
 	size float64 // degrees, the larger side of its bound
 }
 
+const ladderSteps = 3
+
 // ladder are the sizes, in tile coordinates, below which objects are tried in
 // turn: the first steps find at once what is large in a tile over a whole city.
 // The last is a quarter of a screen pixel.
-func ladder() [3]float64 {
-	return [...]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
+func ladder() [ladderSteps]float64 {
+	return [ladderSteps]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
 }
 
 // crowd is how many candidates one search may find for each feature that there is
@@ -291,7 +293,7 @@ func (b *builder) collectionAt(c city.Collection, left budget) (*layerWriter, er
 		Class: c.Class, Type: c.Type, At: b.content.at, Limit: 2000,
 		BBox: &store.BBox{West: area.Min[0], South: area.Min[1], East: area.Max[0], North: area.Max[1]},
 	}
-	small := ladder()[2] * b.tile.unitDegrees()
+	small := ladder()[ladderSteps-1] * b.tile.unitDegrees()
 	for {
 		p, err := b.view.Store.Query(b.ctx, q)
 		if err != nil {
