@@ -25,69 +25,6 @@ func TestClassesOfArticle29(t *testing.T) {
 	}
 }
 
-func TestParseCRS(t *testing.T) {
-	nap := CRS{28992, 5709, "NAP"}
-	for text, want := range map[string]CRS{
-		"https://www.opengis.net/def/crs/EPSG/0/28992":         {28992, 0, ""},
-		"https://www.opengis.net/def/crs/EPSG/0/7415":          nap,
-		"http://www.opengis.net/def/crs/EPSG/9.9.1/4490/":      {4490, 0, ""},
-		"http://www.opengis.net/def/crs/OGC/1.3/CRS84":         {4326, 0, ""},
-		"https://www.opengis.net/def/crs/OGC/0/CRS84h":         {4326, 0, Ellipsoid},
-		"urn:ogc:def:crs:EPSG::28992":                          {28992, 0, ""},
-		"urn:ogc:def:crs:EPSG:6.9:4549":                        {4549, 0, ""},
-		"urn:x-ogc:def:crs:EPSG:4528":                          {},
-		"urn:ogc:def:crs:OGC:1.3:CRS84":                        {4326, 0, ""},
-		"urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709":       nap,
-		"urn:ogc:def:crs,crs:EPSG:6.12:31468,crs:EPSG:6.12:99": {31468, 99, ""},
-		" epsg:4490 ":                  {4490, 0, ""},
-		"EPSG::4549":                   {4549, 0, ""},
-		"EPSG:28992+5709":              nap,
-		"EPSG:4549+5737":               {4549, 5737, "1985 国家高程基准"},
-		"OGC:CRS84":                    {4326, 0, ""},
-		"CRS84h":                       {4326, 0, Ellipsoid},
-		"EPSG:6697":                    {6668, 6695, "JGD2011"},
-		"":                             {},
-		"EPSG:":                        {},
-		"EPSG:-1":                      {},
-		"EPSG:99999999999999999999":    {},
-		"EPSG:4549+":                   {},
-		"EPSG:5709+4549+1":             {},
-		"https://example.org/crs/4326": {},
-		"https://www.opengis.net/def/crs/IAU/2015/30100": {},
-		"urn:ogc:def:crs,crs:EPSG::28992":                {},
-		"urn:ogc:def:crs,EPSG::28992,EPSG::5709":         {},
-		"GCJ-02":                                         {},
-	} {
-		got, err := ParseCRS(text)
-		if got != want || (err == nil) != (want != CRS{}) {
-			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
-		}
-	}
-	if s := nap.String(); s != "EPSG:28992+5709 (NAP)" {
-		t.Error(s)
-	}
-	if !EPSG(4979).Degrees() || !EPSG(6697).Degrees() || EPSG(4549).Degrees() {
-		t.Error("degrees")
-	}
-}
-
-func FuzzParseCRS(f *testing.F) {
-	for _, s := range []string{"urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709", "https://www.opengis.net/def/crs/EPSG/0/7415", "EPSG:1+2", "CRS84h"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		crs, err := ParseCRS(s)
-		if (err == nil) != (crs != CRS{}) {
-			t.Fatalf("%q: %v, %v", s, crs, err)
-		}
-		if err == nil && crs.Known() && crs.VerticalDatum == "" && crs.Vertical == 0 {
-			if again, err := ParseCRS(crs.String()); err != nil || again != crs {
-				t.Fatalf("%q: %v, again %v, %v", s, crs, again, err)
-			}
-		}
-	})
-}
-
 // prism is a solid on the polygon xy, which runs counter-clockwise, from z0 to z1,
 // moved by d.
 func prism(xy []float64, z0, z1 float64, d [3]float64) Geometry {

@@ -20,6 +20,7 @@ import (
 
 type importCmd struct {
 	Terminals importTerminalsCmd `cmd:"" help:"Register terminals, what they observe and their datasets from a manifest (YAML or CSV)."`
+	City      importCityCmd      `cmd:"" help:"Import a city model: buildings, roads, water, underground space, components, districts."`
 }
 
 // target is where a command works: a stopped hub's data folder or a running

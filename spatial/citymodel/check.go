@@ -205,6 +205,14 @@ func (c *checker) shell(i int, cavity bool) {
 
 func dot(a, b [3]float64) float64 { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
 
+// RingCrossing finds two edges of a ring that meet although they are not
+// neighbours, as Check reports them. Its time grows with the square of the
+// points.
+func RingCrossing(ring []float64) (i, j int, meet bool) {
+	var c checker
+	return c.crossing(ring)
+}
+
 // crossing finds two edges of the ring that meet although they are not
 // neighbours. The ring is looked at along the axis that shows it largest.
 func (c *checker) crossing(ring []float64) (int, int, bool) {

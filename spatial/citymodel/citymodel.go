@@ -58,6 +58,10 @@ type Options struct {
 	ClassOf func(typ string) (spatial.Class, bool)
 	Level   spatial.CIMLevel // of all objects; zero: not stated
 	CRS     spatial.CRS      // overrides what the source says; zero: what it says
+	// Swapped says that the caller will exchange X and Y of every coordinate:
+	// the source has them in another order than its format or CRS prescribes.
+	// A reader gives them as always, and does not judge them as degrees.
+	Swapped bool
 	// Problem gets what was wrong, as soon as it is known: before the object
 	// that it concerns is given. nil: the Tally counts it.
 	Problem func(Problem)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cityhub/spatial"
+	"cityhub/spatial/crs"
 )
 
 func TestMappingIsWhatTheDocumentSays(t *testing.T) {
@@ -128,7 +129,7 @@ func TestCheckByISO19107(t *testing.T) {
 		s, c := math.Sincos(float64(i) * math.Pi / 300)
 		many = append(many, 100*c, 100*s, 0)
 	}
-	metric, degrees := spatial.EPSG(4549), spatial.EPSG(4326)
+	metric, degrees := crs.EPSG(4549), crs.EPSG(4326)
 	for name, c := range map[string]struct {
 		g    spatial.Geometry
 		crs  spatial.CRS

@@ -39,6 +39,7 @@ const (
 	RingNotClosed      Code = "ring-not-closed"         // 103
 	RingSelfIntersects Code = "ring-self-intersection"  // 104
 	NonPlanar          Code = "non-planar"              // 203
+	InnerRingOutside   Code = "inner-ring-outside"      // 206
 	RingOrientation    Code = "ring-orientation-same"   // 208
 	TooFewPolygons     Code = "too-few-polygons"        // 301
 	ShellNotClosed     Code = "shell-not-closed"        // 302
@@ -78,6 +79,8 @@ func (c Code) Val3dity() int {
 		return 104
 	case NonPlanar:
 		return 203
+	case InnerRingOutside:
+		return 206
 	case RingOrientation:
 		return 208
 	case TooFewPolygons:

@@ -15,7 +15,7 @@ const expected = "EPSG:<code>, urn:ogc:def:crs:EPSG::<code> or http://www.opengi
 // Parse finds the CRS that a text names. It reads
 //
 //   - authority and code: EPSG:4326, OGC:CRS84, [EPSG:4326] (a safe CURIE),
-//     EPSG:28992+5709 (horizontal and vertical);
+//     EPSG:28992+5709 (horizontal and vertical); CRS84 and CRS84h alone;
 //   - URNs (OGC 07-092r3): urn:ogc:def:crs:EPSG::4326, with or without a version,
 //     urn:ogc:def:crs:OGC:1.3:CRS84, and the compound
 //     urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709;
@@ -33,9 +33,26 @@ const expected = "EPSG:<code>, urn:ogc:def:crs:EPSG::<code> or http://www.opengi
 // *UnknownError when its CRS is not known here, a *VerticalError when its two
 // parts cannot be combined.
 func Parse(s string) (*CRS, error) {
+	r, err := parse(s)
+	if err != nil {
+		return nil, err
+	}
+	c, err := lookup(r.authority, r.code)
+	if err != nil || r.vertical == "" {
+		return c, err
+	}
+	return combine(c, r.vertical)
+}
+
+// reference is what a text names: authority in capitals, code in lower case,
+// and the EPSG code of a vertical CRS, or empty.
+type reference struct{ authority, code, vertical string }
+
+// parse takes a text apart and says nothing about whether its CRS is known.
+func parse(s string) (reference, error) {
 	t := strings.TrimSpace(s)
 	if len(t) > maxIdentifier {
-		return nil, syntaxError(s, "at most "+strconv.Itoa(maxIdentifier)+" bytes")
+		return reference{}, syntaxError(s, "at most "+strconv.Itoa(maxIdentifier)+" bytes")
 	}
 	low := strings.ToLower(t)
 	if strings.HasPrefix(low, "[") && strings.HasSuffix(low, "]") {
@@ -50,55 +67,57 @@ func Parse(s string) (*CRS, error) {
 	authority, code, ok := strings.Cut(low, ":")
 	if !ok {
 		if isDigits(low) {
-			return nil, syntaxError(s, "an authority before the code, as in EPSG:"+low)
+			return reference{}, syntaxError(s, "an authority before the code, as in EPSG:"+low)
 		}
 		switch low {
+		case "crs84", "crs84h":
+			return named(s, "ogc", low)
 		case "gcj-02", "gcj02":
-			return nil, syntaxError(s, "a reference system; GCJ-02 is none: declare it as the input's encoding, and it is converted by GCJ02")
+			return reference{}, syntaxError(s, "a reference system; GCJ-02 is none: declare it as the input's encoding, and it is converted by GCJ02")
 		case "bd-09", "bd09", "bd09ll":
-			return nil, syntaxError(s, "a reference system; BD-09 is none and is not read: export the data in WGS 84 or GCJ-02")
+			return reference{}, syntaxError(s, "a reference system; BD-09 is none and is not read: export the data in WGS 84 or GCJ-02")
 		}
-		return nil, syntaxError(s, expected)
+		return reference{}, syntaxError(s, expected)
 	}
 	code = strings.TrimPrefix(code, ":") // EPSG::4326
 	horizontal, vertical, compound := strings.Cut(code, "+")
-	c, err := named(s, authority, horizontal)
+	r, err := named(s, authority, horizontal)
 	if err != nil || !compound {
-		return c, err
+		return r, err
 	}
-	return combine(s, c, authority, strings.TrimPrefix(vertical, authority+":"))
+	return r.with(s, authority, strings.TrimPrefix(vertical, authority+":"))
 }
 
 // parseURN reads what follows urn:ogc:def:.
-func parseURN(s, rest string) (*CRS, error) {
+func parseURN(s, rest string) (reference, error) {
 	if parts, ok := strings.CutPrefix(rest, "crs,"); ok {
 		first, second, found := strings.Cut(parts, ",")
 		h, hOK := strings.CutPrefix(first, "crs:")
 		v, vOK := strings.CutPrefix(second, "crs:")
 		if !found || !hOK || !vOK {
-			return nil, syntaxError(s, "a horizontal and a vertical CRS: urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709")
+			return reference{}, syntaxError(s, "a horizontal and a vertical CRS: urn:ogc:def:crs,crs:EPSG::28992,crs:EPSG::5709")
 		}
-		c, err := urnPart(s, h)
+		r, err := urnPart(s, h)
 		if err != nil {
-			return nil, err
+			return reference{}, err
 		}
 		authority, code, ok := urnFields(v)
 		if !ok {
-			return nil, syntaxError(s, "authority:version:code of the vertical CRS")
+			return reference{}, syntaxError(s, "authority:version:code of the vertical CRS")
 		}
-		return combine(s, c, authority, code)
+		return r.with(s, authority, code)
 	}
 	part, ok := strings.CutPrefix(rest, "crs:")
 	if !ok {
-		return nil, syntaxError(s, "urn:ogc:def:crs:<authority>:<version>:<code>")
+		return reference{}, syntaxError(s, "urn:ogc:def:crs:<authority>:<version>:<code>")
 	}
 	return urnPart(s, part)
 }
 
-func urnPart(s, part string) (*CRS, error) {
+func urnPart(s, part string) (reference, error) {
 	authority, code, ok := urnFields(part)
 	if !ok {
-		return nil, syntaxError(s, "urn:ogc:def:crs:<authority>:<version>:<code>")
+		return reference{}, syntaxError(s, "urn:ogc:def:crs:<authority>:<version>:<code>")
 	}
 	return named(s, authority, code)
 }
@@ -116,11 +135,11 @@ func urnFields(part string) (authority, code string, ok bool) {
 }
 
 // parseURI reads what follows http:// or https://.
-func parseURI(s, rest string) (*CRS, error) {
+func parseURI(s, rest string) (reference, error) {
 	const uriExpected = "http://www.opengis.net/def/crs/<authority>/<version>/<code>"
 	path, ok := cutAny(rest, "www.opengis.net/", "opengis.net/")
 	if !ok {
-		return nil, syntaxError(s, uriExpected)
+		return reference{}, syntaxError(s, uriExpected)
 	}
 	if code, ok := strings.CutPrefix(path, "gml/srs/epsg.xml#"); ok {
 		return named(s, "epsg", code)
@@ -130,7 +149,7 @@ func parseURI(s, rest string) (*CRS, error) {
 	}
 	authority, code, ok := uriFields(path)
 	if !ok {
-		return nil, syntaxError(s, uriExpected)
+		return reference{}, syntaxError(s, uriExpected)
 	}
 	return named(s, authority, code)
 }
@@ -145,44 +164,53 @@ func uriFields(path string) (authority, code string, ok bool) {
 }
 
 // parseCompound reads 1=<URI of the horizontal CRS>&2=<URI of the vertical one>.
-func parseCompound(s, query string) (*CRS, error) {
+func parseCompound(s, query string) (reference, error) {
 	const compoundExpected = "http://www.opengis.net/def/crs-compound?1=<horizontal CRS>&2=<vertical CRS>"
 	first, second, found := strings.Cut(query, "&")
 	h, hOK := strings.CutPrefix(first, "1=")
 	v, vOK := strings.CutPrefix(second, "2=")
 	if !found || !hOK || !vOK {
-		return nil, syntaxError(s, compoundExpected)
+		return reference{}, syntaxError(s, compoundExpected)
 	}
 	var fields [2][2]string
 	for i, uri := range []string{h, v} {
 		rest, ok := cutAny(uri, "http://www.opengis.net/", "https://www.opengis.net/", "http://opengis.net/", "https://opengis.net/")
 		if !ok {
-			return nil, syntaxError(s, compoundExpected)
+			return reference{}, syntaxError(s, compoundExpected)
 		}
 		if fields[i][0], fields[i][1], ok = uriFields(rest); !ok {
-			return nil, syntaxError(s, compoundExpected)
+			return reference{}, syntaxError(s, compoundExpected)
 		}
 	}
-	c, err := named(s, fields[0][0], fields[0][1])
+	r, err := named(s, fields[0][0], fields[0][1])
 	if err != nil {
-		return nil, err
+		return reference{}, err
 	}
-	return combine(s, c, fields[1][0], fields[1][1])
+	return r.with(s, fields[1][0], fields[1][1])
 }
 
-// named finds a CRS by authority and code, both in lower case.
-func named(s, authority, code string) (*CRS, error) {
+// named is the reference of authority and code, both in lower case.
+func named(s, authority, code string) (reference, error) {
 	switch {
 	case !isWord(authority):
-		return nil, syntaxError(s, expected)
+		return reference{}, syntaxError(s, expected)
 	case code == "":
-		return nil, syntaxError(s, "a code after the authority")
+		return reference{}, syntaxError(s, "a code after the authority")
 	case authority == "epsg" && !isDigits(code):
-		return nil, syntaxError(s, "a number as the EPSG code")
+		return reference{}, syntaxError(s, "a number as the EPSG code")
 	case authority == "crs" && code == "84":
 		authority, code = "ogc", "crs84" // CRS:84 of WMS 1.3
 	}
-	return lookup(strings.ToUpper(authority), code)
+	return reference{authority: strings.ToUpper(authority), code: code}, nil
+}
+
+// with adds a vertical CRS.
+func (r reference) with(s, authority, code string) (reference, error) {
+	if authority != "epsg" || !isDigits(code) {
+		return reference{}, syntaxError(s, "an EPSG code of the vertical CRS")
+	}
+	r.vertical = code
+	return r, nil
 }
 
 // lookup finds a CRS by authority, in capitals, and code.
@@ -210,11 +238,8 @@ func lookup(authority, code string) (*CRS, error) {
 	return nil, &UnknownError{Authority: shorten(authority), Code: shorten(code), Hint: "authorities are EPSG and OGC"}
 }
 
-// combine adds the vertical CRS with this code to c.
-func combine(s string, c *CRS, authority, code string) (*CRS, error) {
-	if authority != "epsg" || !isDigits(code) {
-		return nil, syntaxError(s, "an EPSG code of the vertical CRS")
-	}
+// combine adds the vertical CRS with this EPSG code to c.
+func combine(c *CRS, code string) (*CRS, error) {
 	v := VerticalDatum("EPSG:" + code)
 	if !v.Known() {
 		return nil, &UnknownError{Authority: "EPSG", Code: shorten(code), Hint: "it is none of the known vertical CRSs"}

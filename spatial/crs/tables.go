@@ -19,6 +19,8 @@ var threeDimensional = []struct {
 	area             Area
 }{
 	{"4979", "4326", Ellipsoidal, "WGS 84", world},
+	{"9518", "4326", EGM2008, "WGS 84 + EGM2008 height", world},
+	{"9707", "4326", EGM96, "WGS 84 + EGM96 height", world},
 	{"4937", "4258", Ellipsoidal, "ETRS89", europeArea},
 	{"4480", "4490", Ellipsoidal, "China Geodetic Coordinate System 2000", chinaArea},
 	{"6667", "6668", Ellipsoidal, "JGD2011", Area{122.38, 17.09, 157.65, 46.05}},

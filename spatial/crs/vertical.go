@@ -1,6 +1,10 @@
 package crs
 
-import "strings"
+import (
+	"strings"
+
+	"cityhub/spatial"
+)
 
 // VerticalDatum names what heights are measured from. Those with a vertical
 // CRS in EPSG are written as that CRS's code, so that the value explains
@@ -35,22 +39,22 @@ const (
 )
 
 var verticalNames = []struct {
-	datum VerticalDatum
-	name  string
+	datum       VerticalDatum
+	name, short string
 }{
-	{Ellipsoidal, "ellipsoidal height"},
-	{YellowSea1985, "Yellow Sea 1985 height"},
-	{YellowSea1956, "Yellow Sea 1956 height"},
-	{NAP, "NAP height"},
-	{JGD2011Height, "JGD2011 (vertical) height"},
-	{GHA, "GHA height"},
-	{ViennaHeight, "Vienna height"},
-	{DHHN92, "DHHN92 height"},
-	{DHHN2016, "DHHN2016 height"},
-	{EVRF2007, "EVRF2007 height"},
-	{EGM96, "EGM96 height"},
-	{EGM2008, "EGM2008 height"},
-	{Wusong, "Wusong height (吴淞高程)"},
+	{Ellipsoidal, "ellipsoidal height", spatial.Ellipsoid},
+	{YellowSea1985, "Yellow Sea 1985 height", "1985 国家高程基准"},
+	{YellowSea1956, "Yellow Sea 1956 height", "1956 黄海高程系"},
+	{NAP, "NAP height", "NAP"},
+	{JGD2011Height, "JGD2011 (vertical) height", "JGD2011"},
+	{GHA, "GHA height", "GHA"},
+	{ViennaHeight, "Vienna height", "Wiener Null"},
+	{DHHN92, "DHHN92 height", "DHHN92"},
+	{DHHN2016, "DHHN2016 height", "DHHN2016"},
+	{EVRF2007, "EVRF2007 height", "EVRF2007"},
+	{EGM96, "EGM96 height", "EGM96"},
+	{EGM2008, "EGM2008 height", "EGM2008"},
+	{Wusong, "Wusong height (吴淞高程)", "吴淞高程系统"},
 }
 
 // VerticalDatums lists the known datums.

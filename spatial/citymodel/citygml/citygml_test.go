@@ -9,6 +9,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 // result is what a document gave.
@@ -212,7 +213,7 @@ func TestModules2(t *testing.T) {
 
 func TestModules3(t *testing.T) {
 	r := fixture(t, "modules3.gml")
-	if r.info.Format != "CityGML 3.0" || r.info.CRS != spatial.EPSG(4979) {
+	if r.info.Format != "CityGML 3.0" || r.info.CRS != crs.EPSG(4979) {
 		t.Errorf("%+v", r.info)
 	}
 	compare(t, "object", outline(r), []string{

@@ -1,7 +1,6 @@
 package citygml
 
 import (
-	"strconv"
 	"strings"
 
 	"cityhub/spatial"
@@ -48,26 +47,13 @@ func (d *decoder) system(srsName string) system {
 		text = adv[a]
 	}
 	var s system
-	def, err := crs.Parse(text)
-	c, plain := spatial.ParseCRS(text)
-	switch {
-	case err == nil && def.Dimensions() == 3 && (plain != nil || c.Vertical == 0 && c.VerticalDatum == ""):
-		// A compound CRS that only package crs takes apart.
-		code, _ := strconv.Atoi(def.Horizontal().Code())
-		vertical, _ := strconv.Atoi(strings.TrimPrefix(string(def.Vertical()), "EPSG:"))
-		s = system{crs: spatial.CRS{Horizontal: code, Vertical: vertical, VerticalDatum: spatial.EPSG(vertical).VerticalDatum}, swap: def.NorthFirst()}
-		if def.Authority() == "OGC" {
-			s.crs.Horizontal = spatial.CRS84
-		}
-		if s.crs.Vertical != 0 && s.crs.VerticalDatum == "" {
-			s.crs.VerticalDatum = def.Vertical().Name()
-		}
-	case err == nil && plain == nil:
-		s = system{crs: c, swap: def.NorthFirst()}
-	case plain == nil:
+	if c, err := crs.Reference(text); err != nil {
+		s.err = err
+	} else {
 		s = d.systemOf(c)
-	default:
-		s.err = plain
+		if def, err := crs.Parse(text); err == nil { // OGC:CRS84 has axes of its own
+			s.swap = def.NorthFirst()
+		}
 	}
 	if len(d.systems) < 1000 {
 		d.systems[srsName] = s

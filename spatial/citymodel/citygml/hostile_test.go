@@ -13,6 +13,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 const (
@@ -178,7 +179,7 @@ func TestReferenceSystems(t *testing.T) {
 		crs   spatial.CRS
 		first string // x of "1 2 3"
 	}{
-		"http://www.opengis.net/def/crs/EPSG/0/6697":     {spatial.EPSG(6697), "[2 1 3]"},
+		"http://www.opengis.net/def/crs/EPSG/0/6697":     {crs.EPSG(6697), "[2 1 3]"},
 		"urn:ogc:def:crs:EPSG::4326":                     {spatial.CRS{Horizontal: 4326}, "[2 1 3]"},
 		"urn:ogc:def:crs:OGC:1.3:CRS84":                  {spatial.CRS{Horizontal: 4326}, "[1 2 3]"},
 		"urn:ogc:def:crs,crs:EPSG::25832,crs:EPSG::5783": {spatial.CRS{Horizontal: 25832, Vertical: 5783, VerticalDatum: "DHHN92"}, "[1 2 3]"},

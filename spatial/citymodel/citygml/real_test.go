@@ -9,6 +9,7 @@ import (
 	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 // The numbers are those of testdata/measure.py, which reads the file with
@@ -26,7 +27,7 @@ func TestPLATEAU(t *testing.T) {
 	}
 	info := r.Info()
 	want := spatial.Box{Min: [3]float64{141.43735604632477, 42.93865811879179, 97.942}, Max: [3]float64{141.4418085108974, 42.94162525937725, 119.054}}
-	if info.Format != "CityGML 2.0" || info.CRS != spatial.EPSG(6697) || info.Extent == nil || *info.Extent != want {
+	if info.Format != "CityGML 2.0" || info.CRS != crs.EPSG(6697) || info.Extent == nil || *info.Extent != want {
 		t.Errorf("info %+v, extent %v", info, info.Extent)
 	}
 	if len(info.Extensions) != 2 || info.Extensions[0] != "urf" || info.Extensions[1] != "uro" {

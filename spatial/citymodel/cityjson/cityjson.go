@@ -24,6 +24,7 @@ import (
 	"cityhub/spatial/citymodel"
 	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
+	"cityhub/spatial/crs"
 )
 
 var (
@@ -128,7 +129,7 @@ func (d *decoder) readCRS(doc *document) {
 		return
 	}
 	var err error
-	if d.crs, err = spatial.ParseCRS(doc.crs); err != nil {
+	if d.crs, err = crs.Reference(doc.crs); err != nil {
 		d.report.Report(citymodel.Problem{
 			Severity: citymodel.SeverityError, Code: citymodel.UnknownCRS, Line: doc.crsAt.line, Offset: doc.crsAt.offset, Field: "metadata.referenceSystem", Message: err.Error(),
 		})

@@ -11,6 +11,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 // cube is the boundaries of the one shell of a cube on the vertices 0 to 7 of
@@ -196,14 +197,14 @@ func TestHeaderProblems(t *testing.T) {
 		want     []citymodel.Code
 		crs      spatial.CRS
 	}{
-		"degrees":      {"/7415", "/4979", spatial.CRS{}, []citymodel.Code{citymodel.AxisOrder}, spatial.EPSG(4979)},
+		"degrees":      {"/7415", "/4979", spatial.CRS{}, []citymodel.Code{citymodel.AxisOrder}, crs.EPSG(4979)},
 		"no CRS":       {"referenceSystem", "reference", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
 		"null CRS":     {`"https://www.opengis.net/def/crs/EPSG/0/7415"`, "null", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
 		"strange CRS":  {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}, spatial.CRS{}},
-		"overridden":   {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", spatial.EPSG(4549), nil, spatial.EPSG(4549)},
-		"no transform": {`"transform"`, `"+transform"`, spatial.CRS{}, []citymodel.Code{citymodel.Missing}, spatial.EPSG(7415)},
-		"strange":      {`"transform"`, `"x":1,"+y":2,"transform"`, spatial.CRS{}, []citymodel.Code{citymodel.UnknownType}, spatial.EPSG(7415)},
-		"extent":       {`"metadata":{`, `"metadata":{"geographicalExtent":[1,2],"title":7,`, spatial.CRS{}, nil, spatial.EPSG(7415)},
+		"overridden":   {"https://www.opengis.net/def/crs/EPSG/0/7415", "local", crs.EPSG(4549), nil, crs.EPSG(4549)},
+		"no transform": {`"transform"`, `"+transform"`, spatial.CRS{}, []citymodel.Code{citymodel.Missing}, crs.EPSG(7415)},
+		"strange":      {`"transform"`, `"x":1,"+y":2,"transform"`, spatial.CRS{}, []citymodel.Code{citymodel.UnknownType}, crs.EPSG(7415)},
+		"extent":       {`"metadata":{`, `"metadata":{"geographicalExtent":[1,2],"title":7,`, spatial.CRS{}, nil, crs.EPSG(7415)},
 	} {
 		r := read(strings.Replace(good, c.old, c.new, 1), citymodel.Options{CRS: c.over})
 		if r.err != nil || !slices.Equal(r.codes(), c.want) || r.info.CRS != c.crs || len(r.objects) != 1 || r.objects[0].CRS != c.crs || r.info.Extent != nil {

@@ -10,6 +10,7 @@ import (
 	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 // measured is what testdata/measure.py, which shares no code with this
@@ -183,7 +184,7 @@ func TestVienna(t *testing.T) {
 	}
 	defer f.Close()
 	codes := map[citymodel.Code]int{}
-	r, err := NewSeqReader(f, citymodel.Options{File: "vienna", CRS: spatial.EPSG(31256), Problem: func(p citymodel.Problem) { codes[p.Code]++ }})
+	r, err := NewSeqReader(f, citymodel.Options{File: "vienna", CRS: crs.EPSG(31256), Problem: func(p citymodel.Problem) { codes[p.Code]++ }})
 	if err != nil {
 		t.Fatal(err)
 	}

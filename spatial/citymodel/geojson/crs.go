@@ -6,6 +6,7 @@ import (
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
 	"cityhub/spatial/citymodel/internal/jsonscan"
+	"cityhub/spatial/crs"
 )
 
 // crsMember is the member crs of GeoJSON 2008 (section 3), which RFC 7946 took
@@ -68,13 +69,13 @@ func (d *decoder) useCRS(c crsMember) {
 		d.crs = spatial.CRS{}
 		report(citymodel.SeverityError, citymodel.UnknownCRS, "the member crs names no CRS; name it with the option for it")
 	case c.there:
-		crs, err := spatial.ParseCRS(c.name)
+		named, err := crs.Reference(c.name)
 		if err != nil {
 			d.crs = spatial.CRS{}
 			report(citymodel.SeverityError, citymodel.UnknownCRS, err.Error())
 			return
 		}
-		d.crs = crs
-		report(citymodel.SeverityWarning, citymodel.Deprecated, "GeoJSON has no member crs since RFC 7946; it is honoured: "+crs.String())
+		d.crs = named
+		report(citymodel.SeverityWarning, citymodel.Deprecated, "GeoJSON has no member crs since RFC 7946; it is honoured: "+named.String())
 	}
 }

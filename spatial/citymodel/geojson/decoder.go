@@ -243,7 +243,7 @@ func (p *part) finish(d *decoder, o *spatial.CityObject, field string) error {
 	if len(o.Geometries) >= 1000 {
 		return faults.At(d.s, citymodel.TooLarge, "more than 1000 geometries")
 	}
-	g, err := d.n.geometry(d.s, p.typ, o.CRS.Degrees())
+	g, err := d.n.geometry(d.s, p.typ, o.CRS.Degrees() && !d.opt.Swapped)
 	if err != nil {
 		return err
 	}

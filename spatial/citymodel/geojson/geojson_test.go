@@ -11,6 +11,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 type result struct {
@@ -130,8 +131,8 @@ func TestCRS(t *testing.T) {
 		{`,"crs":{"type":"name","properties":{"name":"local grid"}}`, spatial.CRS{}, spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}},
 		{`,"crs":null`, spatial.CRS{}, spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}},
 		{`,"crs":{"type":"link","properties":{"href":"x"}}`, spatial.CRS{}, spatial.CRS{}, []citymodel.Code{citymodel.UnknownCRS}},
-		{``, spatial.EPSG(4549), spatial.CRS{Horizontal: 4549}, nil},
-		{`,"crs":{"type":"name","properties":{"name":"EPSG:28992"}}`, spatial.EPSG(4549), spatial.CRS{Horizontal: 4549}, []citymodel.Code{citymodel.Deprecated}},
+		{``, crs.EPSG(4549), spatial.CRS{Horizontal: 4549}, nil},
+		{`,"crs":{"type":"name","properties":{"name":"EPSG:28992"}}`, crs.EPSG(4549), spatial.CRS{Horizontal: 4549}, []citymodel.Code{citymodel.Deprecated}},
 		{``, spatial.CRS{}, spatial.CRS{Horizontal: 4326, VerticalDatum: spatial.Ellipsoid}, []citymodel.Code{citymodel.OutOfRange}},
 	} {
 		o := buildings

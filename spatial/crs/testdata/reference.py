@@ -41,7 +41,7 @@ def to_frame(crs, base):
 
 if sys.argv[1:] == ["registry"]:
     print("code,name,axes,west,south,east,north")
-    for code in sorted(set(CODES + [4979, 4937, 4480, 6667, 6697, 7415, 5554, 5555, 5556] + list(range(10162, 10175)) + list(range(32601, 32661)) + list(range(32701, 32761)))):
+    for code in sorted(set(CODES + [4979, 4937, 4480, 6667, 6697, 7415, 9518, 9707, 5554, 5555, 5556] + list(range(10162, 10175)) + list(range(32601, 32661)) + list(range(32701, 32761)))):
         crs = CRS.from_epsg(code)
         axes = " ".join(f"{a.abbrev}:{a.direction}:{a.unit_name}" for a in crs.axis_info)
         print(f"{code},{crs.name},{axes}," + ",".join(str(v) for v in crs.area_of_use.bounds))

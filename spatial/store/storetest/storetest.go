@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cityhub/spatial"
+	"cityhub/spatial/crs"
 	"cityhub/spatial/store"
 )
 
@@ -33,6 +34,12 @@ func Run(t *testing.T, open Open) {
 		"coordinates are converted, heights named": conversion,
 		"readers beside an import":                 isolation,
 		"what cannot be is refused":                refusals,
+		"changes since an import":                  changes,
+		"following imports":                        following,
+		"ending by identifier":                     ending,
+		"trial imports":                            trial,
+		"what narrows a query":                     selection,
+		"lowest and highest points":                heights,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &city{now: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)}
@@ -391,7 +398,7 @@ func parts(t *testing.T, c *city) {
 // ellipsoid and about 52.155172 N, 5.387204 E in ETRS89.
 func conversion(t *testing.T, c *city) {
 	o := House("olv", 0, 0)
-	o.CRS = spatial.EPSG(7415)
+	o.CRS = crs.EPSG(7415)
 	o.Geometries = []spatial.Geometry{{Kind: spatial.MultiPoint, HasZ: true, XYZ: []float64{155000, 463000, 98.33}}}
 	mustImport(t, c, store.ImportOptions{Dataset: "nl"}, o)
 	if o.Geometries[0].XYZ[0] != 155000 {
