@@ -183,7 +183,7 @@ func (b *builder) collection(c city.Collection, left budget) (*layerWriter, erro
 					continue
 				}
 			}
-			kind, commands := b.shape.encode(b.view.Index.Footprint(cand.ref))
+			kind, commands := b.shape.encodeObject(b.view.Index, cand.ref)
 			if len(commands) == 0 {
 				continue
 			}
