@@ -2,6 +2,7 @@ package edr
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -178,6 +179,10 @@ func (h *handler) describe(base, id string, properties []city.Property, extent o
 		v := map[string]any{"title": q, "query_type": q, "output_formats": formats(), "default_output_format": formats()[0],
 			"crs_details": crsDetails()}
 		switch q {
+		case "position":
+			v["description"] = fmt.Sprintf("each parameter at the nearest station, at most %g m away; nothing is interpolated", h.o.PositionMetres)
+		case "trajectory":
+			v["description"] = fmt.Sprintf("stations at most %g m from the line, or half of corridor-width", h.o.CorridorMetres)
 		case "radius":
 			v["within_units"] = withinUnits()
 		case "corridor":

@@ -35,6 +35,26 @@ func million(n int) *gridIndex {
 	return g
 }
 
+// resident is the hub's own index of the objects of g.
+func resident(b *testing.B, g *gridIndex) index.View {
+	b.Helper()
+	x := index.New(index.Settings{})
+	list := make([]*store.Version, len(g.objects))
+	for i, o := range g.objects {
+		ring := g.shapes[i].(orb.Polygon)[0]
+		f := &spatial.Geometry{Kind: spatial.MultiSurface, Rings: []int32{int32(len(ring) - 1)}, Surfaces: []int32{1}}
+		for _, p := range ring[:len(ring)-1] {
+			f.XYZ = append(f.XYZ, p[0], p[1], 0)
+		}
+		list[i] = &store.Version{Dataset: o.Key.Dataset, Position: o.Position, Footprint: f, ValidFrom: noon,
+			Object: spatial.CityObject{ID: o.Key.ID, Class: o.Class, Type: o.Type}}
+	}
+	if err := x.Apply(index.Versions(list), nil); err != nil {
+		b.Fatal(err)
+	}
+	return x.For(nil)
+}
+
 // emptyStore answers queries by position with nothing, so that cold tiles measure
 // this package. BenchmarkColdTileWithStore has the real one.
 type emptyStore struct{ store.Reader }
@@ -42,8 +62,7 @@ type emptyStore struct{ store.Reader }
 // BenchmarkColdTile makes tiles over a million buildings, each of them anew, and
 // reports the 95th percentile (design.md, section 6: 50 ms).
 func BenchmarkColdTile(b *testing.B) {
-	g := million(1_000_000)
-	view := &city.View{Key: "k", Store: emptyStore{}, Index: g, Observed: &readings{}}
+	view := &city.View{Key: "k", Store: emptyStore{}, Index: resident(b, million(1_000_000)), Observed: &readings{}}
 	set, _ := matrixSetOf("WebMercatorQuad")
 	for _, z := range []int{8, 10, 11, 12, 13, 14} {
 		b.Run(fmt.Sprintf("z%d", z), func(b *testing.B) {
@@ -142,4 +161,27 @@ func projected(g orb.Polygon, p projection) orb.Polygon {
 		}
 	}
 	return g
+}
+
+// BenchmarkColdTileWithStore makes tiles of the real old town, from level 15 on with
+// all the attributes that the store has.
+func BenchmarkColdTileWithStore(b *testing.B) {
+	s := suzhou(b)
+	view := &city.View{Key: "k", Store: s, Index: load(b, s, 1), Observed: &readings{}}
+	set, _ := matrixSetOf("WebMercatorQuad")
+	for _, z := range []int{13, 14, 15, 16, 17} {
+		b.Run(fmt.Sprintf("z%d", z), func(b *testing.B) {
+			list := tilesOver(set, z, orb.Bound{Min: orb.Point{120.60, 31.29}, Max: orb.Point{120.65, 31.33}})
+			var took []time.Duration
+			for i := 0; b.Loop(); i++ {
+				start := time.Now()
+				if _, _, err := encodeTile(b.Context(), view, list[i%len(list)], content{layers: []string{"buildings", "districts"}}, budget{10_000, 500_000}); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(start))
+			}
+			sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
+		})
+	}
 }

@@ -16,12 +16,16 @@ type Description struct {
 
 // Describe gives the Description. The caller may change it.
 func Describe() Description {
-	const spec = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/"
+	const (
+		spec = "http://www.opengis.net/spec/ogcapi-tiles-1/1.0/conf/"
+		tms  = "http://www.opengis.net/spec/tms/2.0/conf/"
+	)
 	d := Description{
 		Conformance: []string{
 			spec + "core", spec + "tileset", spec + "tilesets-list", spec + "dataset-tilesets", spec + "geodata-tilesets",
 			spec + "collections-selection", spec + "datetime", spec + "mvt", spec + "oas30",
-			"http://www.opengis.net/spec/tms/2.0/conf/tilematrixset", "http://www.opengis.net/spec/tms/2.0/conf/json-tilematrixset",
+			tms + "tilematrixset", tms + "tilematrixsetlimits", tms + "tilesetmetadata",
+			tms + "json-tilematrixset", tms + "json-tilematrixsetlimits", tms + "json-tilesetmetadata",
 		},
 		Landing: []Link{
 			{Rel: relTileSets, Type: mediaJSON, Title: "城市矢量瓦片 Vector tiles of the city", Href: "/ogc/tiles"},

@@ -14,6 +14,12 @@
 // screen pixel, vertices closer to the line than half a unit (of 4096), and what is
 // beyond Options.MaxFeatures and Options.MaxBytes. Of these the largest are
 // kept, and the header Tile-Features-Omitted says how many were left out.
+// Of tiles of the past (datetime), which come from the store and not from the index,
+// what was stored first is kept. A filter (CQL2) sees what the index knows of an
+// object and the latest values that are observed on it, not all its attributes:
+// those are for Features. In a crowded tile it is asked about the largest 10 000
+// to 20 000 objects of a layer only, which the header then says.
+//
 // Polygons are clipped by half planes (Sutherland and Hodgman): a concave polygon
 // that leaves a tile and comes back is joined by a line along the outside of the
 // buffer, which no client draws.

@@ -57,10 +57,14 @@ type candidate struct {
 	size float64 // degrees, the larger side of its bound
 }
 
+const ladderSteps = 3
+
 // ladder are the sizes, in tile coordinates, below which objects are tried in
 // turn: the first steps find at once what is large in a tile over a whole city.
 // The last is a quarter of a screen pixel.
-var ladder = [...]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
+func ladder() [ladderSteps]float64 {
+	return [ladderSteps]float64{4 * unitsPerPixel, unitsPerPixel, unitsPerPixel / 4.0}
+}
 
 // crowd is how many candidates one search may find for each feature that there is
 // room for, and halvings how often the step at which it finds more is halved.
@@ -93,11 +97,12 @@ func (b *builder) candidates(c city.Collection, room int) []candidate {
 	}
 	var found, before []index.Ref
 	full := false
-	for step, size := range ladder {
+	steps := ladder()
+	for step, size := range steps {
 		if found, full = search(size, found); full && step > 0 {
-			found = b.narrow(search, size, ladder[step-1], room, found, before)
+			found = b.narrow(search, size, steps[step-1], room, found, before)
 		}
-		if full || len(found) >= room || step == len(ladder)-1 {
+		if full || len(found) >= room || step == len(steps)-1 {
 			break
 		}
 		found, before = before, found
@@ -178,7 +183,7 @@ func (b *builder) collection(c city.Collection, left budget) (*layerWriter, erro
 					continue
 				}
 			}
-			kind, commands := b.shape.encode(b.view.Index.Footprint(cand.ref))
+			kind, commands := b.shape.encodeObject(b.view.Index, cand.ref)
 			if len(commands) == 0 {
 				continue
 			}
@@ -288,7 +293,7 @@ func (b *builder) collectionAt(c city.Collection, left budget) (*layerWriter, er
 		Class: c.Class, Type: c.Type, At: b.content.at, Limit: 2000,
 		BBox: &store.BBox{West: area.Min[0], South: area.Min[1], East: area.Max[0], North: area.Max[1]},
 	}
-	small := ladder[len(ladder)-1] * b.tile.unitDegrees()
+	small := ladder()[ladderSteps-1] * b.tile.unitDegrees()
 	for {
 		p, err := b.view.Store.Query(b.ctx, q)
 		if err != nil {

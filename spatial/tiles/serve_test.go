@@ -359,8 +359,8 @@ func TestOneComputationForManyRequests(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := counting.searches.Load(); n > int64(len(ladder)) {
-		t.Errorf("%d searches for one tile, want at most %d", n, len(ladder))
+	if n := counting.searches.Load(); n > ladderSteps {
+		t.Errorf("%d searches for one tile, want at most %d", n, ladderSteps)
 	}
 }
 
@@ -518,4 +518,23 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if len(seen) < 40 {
 		t.Errorf("only %d links", len(seen))
 	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("buildings", "WebMercatorQuad", "16", "1", "2.mvt", "dataset = 'x'", "2026-05-01/..", "live,terminals")
+	f.Add("live", "CGCS2000Quad", "1", "0", "1.pbf", "{\"op\":\"=\"}", "", "")
+	h, _ := hub(f, nil)
+	f.Fuzz(func(t *testing.T, collection, set, z, row, col, filter, datetime, collections string) {
+		v := url.Values{"filter": {filter}, "datetime": {datetime}, "collections": {collections}}
+		for _, path := range []string{"/ogc/collections/" + url.PathEscape(collection) + "/tiles/", "/ogc/tiles/"} {
+			p := path + url.PathEscape(set) + "/" + url.PathEscape(z) + "/" + url.PathEscape(row) + "/" + url.PathEscape(col) + "?" + v.Encode()
+			switch w := get(h, p); w.Code {
+			case 200:
+				decode(t, w)
+			case 204, 301, 307, 400, 404:
+			default:
+				t.Errorf("%s: status %d: %s", p, w.Code, w.Body)
+			}
+		}
+	})
 }

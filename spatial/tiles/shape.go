@@ -4,6 +4,9 @@ import (
 	"math"
 
 	"github.com/paulmach/orb"
+
+	"cityhub/spatial"
+	"cityhub/spatial/index"
 )
 
 // tolerance is how far, in tile coordinates, simplification may move a line: a
@@ -23,6 +26,7 @@ type shaper struct {
 	ring       []int32
 	cmd        []uint32
 	curX, curY int32
+	footprint  index.Shape
 }
 
 // The geometry types of MVT 2.1, section 4.3.4.
@@ -62,6 +66,35 @@ func (s *shaper) encode(g orb.Geometry) (kind uint32, commands []uint32) {
 		kind = mvtPolygon
 	}
 	return kind, s.cmd
+}
+
+// encodeObject is encode for a footprint of an index, without the arrays that an
+// orb.Geometry would take.
+func (s *shaper) encodeObject(v index.View, ref index.Ref) (kind uint32, commands []uint32) {
+	f := &s.footprint
+	if !index.ShapeOf(v, ref, f) {
+		return 0, nil
+	}
+	s.cmd, s.curX, s.curY = s.cmd[:0], 0, 0
+	switch f.Kind {
+	case spatial.MultiPoint:
+		s.points(f.Points)
+		return mvtPoint, s.cmd
+	case spatial.MultiLine:
+		for i := range f.Rings {
+			s.line(f.Ring(i))
+		}
+		return mvtLine, s.cmd
+	}
+	for i := range f.Surfaces {
+		from, to := f.SurfaceRings(i)
+		for j := from; j < to; j++ {
+			if !s.writeRing(f.Ring(j), j > from) && j == from {
+				break
+			}
+		}
+	}
+	return mvtPolygon, s.cmd
 }
 
 // Commands (MVT 2.1, section 4.3.1).
