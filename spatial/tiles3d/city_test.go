@@ -262,3 +262,16 @@ func writeFiles(t testing.TB, dir string, files map[string][]byte) {
 		}
 	}
 }
+
+func (c *counter) Query(ctx context.Context, q store.Query) (store.Page, error) {
+	if q.Geometries {
+		c.geometries++
+	}
+	return c.Reader.Query(ctx, q)
+}
+
+// fromGeocentric is radians and metres above the ellipsoid.
+func fromGeocentric(v vec) (lon, lat, h float64) {
+	lon, lat, h = crs.FromGeocentric(v[0], v[1], v[2])
+	return lon * math.Pi / 180, lat * math.Pi / 180, h
+}
