@@ -12,7 +12,7 @@ const (
 	thinnedPoints    = 512     // to which a polygon that took too long is thinned
 	stepsPerPoint    = 2_000   // tests of the first attempt, besides
 	stepsAnyway      = 1 << 26
-	maxSteps         = 1 << 28
+	maxSteps         = 1 << 27
 	areaTolerance    = 1e-6 // of the area, by which the triangles may differ from their polygon
 	emptyAreaMetre   = 1e-9 // square metres below which a polygon is a line
 )
