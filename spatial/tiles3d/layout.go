@@ -352,19 +352,30 @@ func eachVersion(ctx context.Context, s store.Reader, q store.Query, fn func(*st
 	if q.Geometries {
 		q.Limit = 1000
 	}
-	for {
-		page, err := s.Query(ctx, q)
-		if err != nil {
-			return err
+	for rest := q.Positions; ; {
+		if len(rest) > store.MaxLimit {
+			q.Positions, rest = rest[:store.MaxLimit], rest[store.MaxLimit:]
+		} else {
+			q.Positions, rest = rest, nil
 		}
-		for _, v := range page.Versions {
-			if err := fn(v); err != nil {
+		q.After = 0
+		for {
+			page, err := s.Query(ctx, q)
+			if err != nil {
 				return err
 			}
+			for _, v := range page.Versions {
+				if err := fn(v); err != nil {
+					return err
+				}
+			}
+			if page.Next == 0 {
+				break
+			}
+			q.After = page.Next
 		}
-		if page.Next == 0 {
+		if len(rest) == 0 {
 			return nil
 		}
-		q.After = page.Next
 	}
 }
