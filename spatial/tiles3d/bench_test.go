@@ -154,7 +154,7 @@ func BenchmarkLayout(b *testing.B) {
 	v := &scan{version: 1, objects: make([]index.Object, n)}
 	for i := range v.objects {
 		p := orb.Point{120.4 + float64(i%1000)*4e-4, 31.1 + float64(i/1000)*4e-4}
-		v.objects[i] = index.Object{Position: int64(i + 1), Class: spatial.ClassBuilding, LowMetres: 3, HighMetres: 3 + float64(i%50),
+		v.objects[i] = index.Object{Position: int64(i + 1), Class: spatial.ClassBuilding, LowMetres: 3, HighMetres: 4 + float64(i%50),
 			Bound: orb.Bound{Min: p, Max: orb.Point{p[0] + 1e-4 + float64(i%13)*2e-5, p[1] + 1e-4}}}
 	}
 	h := newTilesets(b, Options{})
