@@ -424,3 +424,21 @@ func (a as) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set("Authorization", a.who)
 	a.Handler.ServeHTTP(w, r)
 }
+
+func FuzzAddress(f *testing.F) {
+	f.Add("9-427-300", "content", "3", "1", "2.glb")
+	f.Add("2-0-1", "subtrees", "0", "0", "0.subtree")
+	f.Add("22-4194303-4194303", "content", "1", "0", "0.glb")
+	f.Fuzz(func(t *testing.T, root, kind, level, x, y string) {
+		c, err := parseAddress([]string{root, kind, level, x, y})
+		if err != nil {
+			return
+		}
+		if c.level < minLevel || c.level > maxLevel || c.x >= 1<<c.level || c.y >= 1<<c.level {
+			t.Fatalf("cell %v", c)
+		}
+		if back := cellOf(c.morton()<<(2*(maxLevel-c.level)), c.level); back != c {
+			t.Fatalf("cell %v by its code is %v", c, back)
+		}
+	})
+}

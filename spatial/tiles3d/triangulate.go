@@ -267,21 +267,23 @@ func (t *triangulator) bridge(outer, h int32) bool {
 	}
 	// Corners in the triangle of h, the place met and hit hide hit; the one
 	// nearest to the ray is seen.
-	best, slope := int32(-1), math.Inf(1)
+	best, slope, strictly := int32(-1), math.Inf(1), false
 	mx, my := t.x[hit], t.y[hit]
 	for p, done := outer, false; !done; done = p == outer {
 		t.steps--
 		x, y := t.x[p], t.y[p]
-		if x <= hx && x >= min(mx, qx) && within(qx, hy, mx, my, hx, hy, x, y) && t.sees(p, hx, hy) {
+		if x <= hx && x >= min(mx, qx) && within(qx, hy, mx, my, hx, hy, x, y) {
 			s := math.Abs(hy-y) / (hx - x)
 			if x == hx {
 				s = math.Inf(1)
 				if y == hy {
-					s = 0
+					s = -1 // the hole touches here
 				}
 			}
-			if best < 0 || s < slope || s == slope && x > t.x[best] {
-				best, slope = p, s
+			sees, strict := t.sees(p, h)
+			// Of corners on each other, that whose angle holds the hole.
+			if sees && (best < 0 || s < slope || s == slope && (x > t.x[best] || x == t.x[best] && strict && !strictly)) {
+				best, slope, strictly = p, s, strict
 			}
 		}
 		p = t.next[p]
@@ -299,16 +301,27 @@ func (t *triangulator) bridge(outer, h int32) bool {
 	return true
 }
 
-// sees reports whether the polygon is, at corner p, on the side of the point.
-func (t *triangulator) sees(p int32, x, y float64) bool {
+// sees reports whether the polygon is, at corner p, on the side of corner h of a
+// hole, and whether h is not just on the line of an edge. Where h lies on p the
+// hole beside it must be in the angle.
+func (t *triangulator) sees(p, h int32) (sees, strict bool) {
+	if t.x[p] == t.x[h] && t.y[p] == t.y[h] {
+		s1, t1 := t.inSector(p, t.x[t.prev[h]], t.y[t.prev[h]])
+		s2, t2 := t.inSector(p, t.x[t.next[h]], t.y[t.next[h]])
+		return s1 && s2, t1 && t2
+	}
+	return t.inSector(p, t.x[h], t.y[h])
+}
+
+func (t *triangulator) inSector(p int32, x, y float64) (in, strict bool) {
 	a, b := t.prev[p], t.next[p]
 	px, py := t.x[p], t.y[p]
 	left1 := cross(t.x[a], t.y[a], px, py, x, y)
 	left2 := cross(px, py, t.x[b], t.y[b], x, y)
 	if t.turn(a, p, b) > 0 {
-		return left1 >= 0 && left2 >= 0
+		return left1 >= 0 && left2 >= 0, left1 > 0 && left2 > 0
 	}
-	return left1 >= 0 || left2 >= 0
+	return left1 >= 0 || left2 >= 0, left1 > 0 || left2 > 0
 }
 
 // within reports whether x, y lies in the triangle a, b, c of any orientation or on its edges.
