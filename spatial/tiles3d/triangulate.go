@@ -347,11 +347,9 @@ func (t *triangulator) ears(start int32) bool {
 			return false
 		}
 		a, c := t.prev[p], t.next[p]
-		flat := t.turn(a, p, c) == 0
 		switch {
-		case t.x[a] == t.x[p] && t.y[a] == t.y[p], flat && t.spike(a, p, c):
-			// A corner on the one before, or a spike of no area, is no triangle.
-		case !flat && t.ear(a, p, c):
+		case t.empty(p):
+		case t.ear(a, p, c):
 			t.emit(a, p, c)
 		case since <= left:
 			since++
@@ -368,11 +366,25 @@ func (t *triangulator) ears(start int32) bool {
 		}
 		t.cut(p)
 		left--
+		// What has no area now goes at once: later it would hide what is an ear.
+		for left > 3 {
+			switch {
+			case t.empty(a):
+				t.cut(a)
+				a = t.prev[a]
+			case t.empty(c):
+				t.cut(c)
+				c = t.next[c]
+			default:
+				a = -1
+			}
+			if a < 0 {
+				break
+			}
+			left--
+		}
 		since = 0
 		p = t.next[c] // not its neighbour: fans of slivers are ugly and slow
-		if t.dead[p] {
-			p = c
-		}
 	}
 	p = t.next[p]
 	if t.turn(t.prev[p], p, t.next[p]) > 0 {
@@ -381,10 +393,15 @@ func (t *triangulator) ears(start int32) bool {
 	return true
 }
 
-// spike reports whether the flat corner p turns back, so that it can go without
-// leaving a point of an edge without a triangle's corner on it.
-func (t *triangulator) spike(a, p, c int32) bool {
-	return (t.x[p]-t.x[a])*(t.x[c]-t.x[p])+(t.y[p]-t.y[a])*(t.y[c]-t.y[p]) < 0
+// empty reports whether corner p can go without a triangle: it lies on the one
+// before, or its edges lie on each other. A corner in the middle of a straight
+// edge stays, so that every edge of the polygon is one of a triangle.
+func (t *triangulator) empty(p int32) bool {
+	a, c := t.prev[p], t.next[p]
+	if t.x[a] == t.x[p] && t.y[a] == t.y[p] {
+		return true
+	}
+	return t.turn(a, p, c) == 0 && (t.x[p]-t.x[a])*(t.x[c]-t.x[p])+(t.y[p]-t.y[a])*(t.y[c]-t.y[p]) < 0
 }
 
 func (t *triangulator) emit(a, b, c int32) { t.out = append(t.out, t.at[a], t.at[b], t.at[c]) }
