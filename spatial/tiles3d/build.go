@@ -60,23 +60,25 @@ func (t *Tilesets) Build(ctx context.Context, view *city.View, collection string
 			break
 		}
 		root, address := l.address(x.cell)
-		if (x.cell.level-root.level)%subtreeLevels == 0 {
-			b, err := l.subtree(x.cell)
-			if err == nil {
-				err = file(path.Join(root.String(), "subtrees", address+".subtree"), b)
-			}
-			if err != nil {
-				return s, err
-			}
-			s.Subtrees++
-		}
 		g.Go(func() error {
+			if (x.cell.level-root.level)%subtreeLevels == 0 {
+				b, err := l.subtree(x.cell)
+				if err == nil {
+					err = file(path.Join(root.String(), "subtrees", address+".subtree"), b)
+				}
+				if err != nil {
+					return err
+				}
+			}
 			b, _, c, err := t.glb(ctx, view, col, l, x)
 			if err != nil {
 				return err
 			}
 			mu.Lock()
 			s.Tiles++
+			if (x.cell.level-root.level)%subtreeLevels == 0 {
+				s.Subtrees++
+			}
 			if x.leaf {
 				s.Objects += len(c.features)
 			}
@@ -85,7 +87,8 @@ func (t *Tilesets) Build(ctx context.Context, view *city.View, collection string
 			return file(path.Join(root.String(), "content", address+".glb"), b)
 		})
 	}
-	return s, g.Wait()
+	err = g.Wait()
+	return s, err
 }
 
 // address is the implicit root above a cell, and the cell's place below it.

@@ -55,9 +55,14 @@ func (s *scan) Search(b orb.Bound, o index.Options, fn func(index.Ref) bool) {
 // newScan reads everything from a store.
 func newScan(t testing.TB, s store.Reader, version uint64, keep func(*store.Version) bool) *scan {
 	t.Helper()
+	return newScanOf(t, s, version, keep, true)
+}
+
+func newScanOf(t testing.TB, s store.Reader, version uint64, keep func(*store.Version) bool, heights bool) *scan {
+	t.Helper()
 	v := &scan{version: version}
 	for _, class := range append(spatial.Classes(), "") {
-		err := eachVersion(t.Context(), s, store.Query{Class: class, Geometries: true}, func(x *store.Version) error {
+		err := eachVersion(t.Context(), s, store.Query{Class: class, Geometries: heights}, func(x *store.Version) error {
 			if keep != nil && !keep(x) {
 				return nil
 			}
@@ -261,4 +266,17 @@ func writeFiles(t testing.TB, dir string, files map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func (c *counter) Query(ctx context.Context, q store.Query) (store.Page, error) {
+	if q.Geometries {
+		c.geometries++
+	}
+	return c.Reader.Query(ctx, q)
+}
+
+// fromGeocentric is radians and metres above the ellipsoid.
+func fromGeocentric(v vec) (lon, lat, h float64) {
+	lon, lat, h = crs.FromGeocentric(v[0], v[1], v[2])
+	return lon * math.Pi / 180, lat * math.Pi / 180, h
 }

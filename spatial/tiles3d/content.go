@@ -33,6 +33,7 @@ type content struct {
 	at       map[[2]int]*mesh
 	features []feature
 	problems Problems
+	size     int // indices of triangles
 
 	tri    triangulator
 	points []vec
@@ -40,6 +41,11 @@ type content struct {
 	flat   []float64
 	line   []vec
 }
+
+// maxContentIndices is how large a content may be before a further object is
+// only a row of its table: 25 million triangles. Only a cell of maxLevel with
+// very many objects comes there.
+const maxContentIndices = 75_000_000
 
 // splitDegrees is the size of the cells that have nodes of their own in wide
 // tiles: 50 km, in which single precision is some millimetres.
@@ -101,7 +107,7 @@ func (c *content) add(v *store.Version) {
 	d := drawing{c: c, o: o, f: &f}
 	before := c.problems
 	drawn := false
-	if g != nil && g.Valid() == nil {
+	if g != nil && g.Valid() == nil && c.size < maxContentIndices {
 		f.lod = g.LoD
 		d.pen = pen{m: c.meshAt(g.XYZ[0], g.XYZ[1]), feature: float32(len(c.features))}
 		if o.CRS.VerticalDatum != spatial.Ellipsoid {
@@ -110,7 +116,9 @@ func (c *content) add(v *store.Version) {
 		d.g = g
 		count := d.pen.m.triangles()
 		d.draw()
-		drawn = d.pen.m.triangles() > count
+		n := d.pen.m.triangles() - count
+		c.size += n
+		drawn = n > 0
 	}
 	if !drawn {
 		c.problems.Polygons, c.problems.Empty = before.Polygons, before.Empty

@@ -5,11 +5,12 @@
 //
 // Tiles. All tilesets share one grid: cells of 360°/2^n of longitude and
 // latitude, counted from -180°, -180°. A tileset has at most four implicit
-// roots, the cells of one level that hold its objects, so that a tile keeps its
-// address when objects come or go elsewhere. A cell is divided while it has more
-// than Options.TileObjects objects. An object belongs to the cell in which the
-// middle of its bound lies; what reaches over the cell's edge is in the tile's
-// bounding region, which the subtrees give for every tile.
+// roots (eight where it spans continents), the cells of one level that hold its
+// objects, so that a tile keeps its cell when objects come or go elsewhere. A
+// cell is divided while it has more than Options.TileObjects objects. An object
+// belongs to the cell in which the middle of its bound lies; what reaches over
+// the cell's edge is in the tile's bounding region, which the subtrees give for
+// every tile.
 //
 // Refinement is REPLACE. A tile without children has all its objects in their
 // finest representation: over these tiles every object is found exactly once. A

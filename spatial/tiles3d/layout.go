@@ -1,7 +1,6 @@
 package tiles3d
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -88,6 +87,7 @@ func (t *Tilesets) newLayout(ctx context.Context, view *city.View, col city.Coll
 	var unknown []int64 // positions
 	west, south, east, north := math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)
 	margin := marginMetres(col.Class)
+	l.items = make([]item, 0, view.Index.Len())
 	collectionObjects(view.Index, col, func(r index.Ref, o index.Object) {
 		lon, lat := (o.Bound.Min[0]+o.Bound.Max[0])/2, (o.Bound.Min[1]+o.Bound.Max[1])/2
 		west, south, east, north = min(west, lon), min(south, lat), max(east, lon), max(north, lat)
@@ -115,6 +115,9 @@ func (t *Tilesets) newLayout(ctx context.Context, view *city.View, col city.Coll
 	})
 	if len(l.items) == 0 {
 		return l, nil
+	}
+	if len(l.items) < cap(l.items)/2 {
+		l.items = slices.Clone(l.items)
 	}
 	if n := len(unknown); n > 0 && n <= heightScan {
 		if err := t.scanHeights(ctx, view, col, l, unknown); err != nil {
@@ -243,7 +246,7 @@ func (l *layout) grow(t *Tilesets, c cell, from, to int) (at int32, omitted floa
 		x.region = t.region(l.items[from:to])
 		return at, 0
 	}
-	var top []int32
+	var top []uint64
 	region := emptyRegion()
 	shift := 2 * (maxLevel - c.level - 1)
 	for begin, k := from, 0; k < 4; k++ {
@@ -259,25 +262,35 @@ func (l *layout) grow(t *Tilesets, c cell, from, to int) (at int32, omitted floa
 			omitted = max(omitted, out)
 			if x.leaf {
 				for i := begin; i < end; i++ {
-					top = append(top, int32(i))
+					top = append(top, l.rank(int32(i)))
 				}
 			} else {
-				top = append(top, x.top...)
+				for _, i := range x.top {
+					top = append(top, l.rank(i))
+				}
 			}
 		}
 		begin = end
 	}
-	slices.SortFunc(top, func(a, b int32) int {
-		return cmp.Or(cmp.Compare(l.items[b].size, l.items[a].size), cmp.Compare(a, b))
-	})
+	slices.Sort(top)
 	if n := t.opt.TileObjects; len(top) > n {
-		omitted = max(omitted, l.items[top[n]].size)
-		top = slices.Clone(top[:n])
+		omitted = max(omitted, l.items[uint32(top[n])].size)
+		top = top[:n]
 	}
 	x := &l.tiles[at]
-	x.top, x.region = top, region
+	x.top = make([]int32, len(top))
+	for i, r := range top {
+		x.top[i] = int32(uint32(r))
+	}
+	x.region = region
 	x.err = max(float64(omitted), c.metres()/64)
 	return at, omitted
+}
+
+// rank orders items by size, the largest first, then by index: the bits of a
+// positive number order as the number does.
+func (l *layout) rank(i int32) uint64 {
+	return uint64(^math.Float32bits(l.items[i].size))<<32 | uint64(uint32(i))
 }
 
 func emptyRegion() [6]float64 {
@@ -352,19 +365,30 @@ func eachVersion(ctx context.Context, s store.Reader, q store.Query, fn func(*st
 	if q.Geometries {
 		q.Limit = 1000
 	}
-	for {
-		page, err := s.Query(ctx, q)
-		if err != nil {
-			return err
+	for rest := q.Positions; ; {
+		if len(rest) > store.MaxLimit {
+			q.Positions, rest = rest[:store.MaxLimit], rest[store.MaxLimit:]
+		} else {
+			q.Positions, rest = rest, nil
 		}
-		for _, v := range page.Versions {
-			if err := fn(v); err != nil {
+		q.After = 0
+		for {
+			page, err := s.Query(ctx, q)
+			if err != nil {
 				return err
 			}
+			for _, v := range page.Versions {
+				if err := fn(v); err != nil {
+					return err
+				}
+			}
+			if page.Next == 0 {
+				break
+			}
+			q.After = page.Next
 		}
-		if page.Next == 0 {
+		if len(rest) == 0 {
 			return nil
 		}
-		q.After = page.Next
 	}
 }

@@ -41,7 +41,7 @@ var materials = [numMaterials]struct {
 	name  string
 	color uint32
 }{
-	roofTile: {"roof", 0x737a81}, wallWhite: {"wall", 0xfaf8f3}, roofFlat: {"flat roof", 0x9aa1a6}, wallTower: {"tower wall", 0xcfd8df},
+	roofTile: {"roof", 0x565b61}, wallWhite: {"wall", 0xfaf8f3}, roofFlat: {"flat roof", 0x9aa1a6}, wallTower: {"tower wall", 0xcfd8df},
 	ground: {"ground", 0xb8b2a7}, window: {"window", 0x6d93a8}, door: {"door", 0x74492c},
 	road: {"road", 0x74767a}, paving: {"path", 0xc9c2b2}, water: {"water", 0x4b86a6}, bed: {"water bed", 0x6e6a55},
 	component: {"component", 0x2f6f9f},

@@ -20,7 +20,7 @@ const files = [];
     const p = path.join(d, f.name);
     if (f.isDirectory()) walk(p); else if (p.endsWith('.glb')) files.push(p);
   }
-})(process.argv[2]);
+})(process.argv[1]);
 (async () => {
   const out = { files: files.length, errors: 0, warnings: 0, messages: [] };
   for (const f of files) {
@@ -50,8 +50,7 @@ func validate(t *testing.T, files map[string][]byte) {
 	}
 	dir := t.TempDir()
 	writeFiles(t, dir, files)
-	cmd := exec.CommandContext(t.Context(), node, "-e", validatorScript, "--", dir)
-	cmd.Args = []string{node, "-e", "process.argv.splice(1, 0, 'script');" + validatorScript, dir}
+	cmd := exec.CommandContext(t.Context(), node, "-e", validatorScript, dir)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
 	out, err := cmd.Output()
 	if err != nil {
