@@ -76,10 +76,22 @@ func buffer(g orb.Geometry, metres float64) (orb.Geometry, error) {
 	for _, s := range surfaces {
 		all = append(all, polygon(s))
 	}
-	union, err := geom.UnionMany(all)
-	if err != nil {
-		return nil, err
+	// In pairs: geom.UnionMany leaves a polygon out whose edges run through the
+	// middle of others (v0.50).
+	for len(all) > 1 {
+		for i := 0; i+1 < len(all); i += 2 {
+			u, err := geom.Union(all[i], all[i+1])
+			if err != nil {
+				return nil, err
+			}
+			all[i/2] = u
+		}
+		if len(all)%2 == 1 {
+			all[len(all)/2] = all[len(all)-1]
+		}
+		all = all[:(len(all)+1)/2]
 	}
+	union := all[0]
 	var out orb.MultiPolygon
 	for _, p := range union.Dump() {
 		if poly, ok := p.AsPolygon(); ok {
