@@ -119,11 +119,13 @@ func flatten(g orb.Geometry, at orb.Point) geom.Geometry {
 	case orb.Point:
 		return geom.XY{X: g[0], Y: g[1]}.AsPoint().AsGeometry()
 	case orb.LineString:
-		flat := []float64{}
-		for _, p := range g {
-			flat = append(flat, p[0], p[1])
+		return lineString(g).AsGeometry()
+	case orb.MultiLineString:
+		var all []geom.LineString
+		for _, l := range g {
+			all = append(all, lineString(l))
 		}
-		return geom.NewLineString(geom.NewSequence(flat, geom.DimXY)).AsGeometry()
+		return geom.NewMultiLineString(all).AsGeometry()
 	case orb.Polygon:
 		return polygon(g)
 	case orb.MultiPolygon:
@@ -134,6 +136,14 @@ func flatten(g orb.Geometry, at orb.Point) geom.Geometry {
 		return geom.NewMultiPolygon(all).AsGeometry()
 	}
 	panic(g.GeoJSONType())
+}
+
+func lineString(l orb.LineString) geom.LineString {
+	flat := []float64{}
+	for _, p := range l {
+		flat = append(flat, p[0], p[1])
+	}
+	return geom.NewLineString(geom.NewSequence(flat, geom.DimXY))
 }
 
 func (s *scan) Meeting(g orb.Geometry, metres float64, o index.Options, fn func(index.Ref, float64) bool) {

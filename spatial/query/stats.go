@@ -97,7 +97,7 @@ type plan struct {
 	weighted bool
 	held     bool // values are held until the next reading
 	values   bool // percentiles need them all
-	quality  map[string]bool
+	quality  []string
 	maxGap   time.Duration
 	now      time.Time
 	after    []threshold
@@ -109,10 +109,7 @@ type threshold struct {
 }
 
 func newPlan(stats []Statistic, weighted bool, maxGap time.Duration, quality []string, now time.Time) *plan {
-	p := &plan{stats: stats, weighted: weighted, held: weighted, maxGap: maxGap, now: now, quality: map[string]bool{}}
-	for _, q := range quality {
-		p.quality[q] = true
-	}
+	p := &plan{stats: stats, weighted: weighted, held: weighted, maxGap: maxGap, now: now, quality: quality}
 	for _, s := range stats {
 		switch s.kind {
 		case statPercentile:
@@ -135,7 +132,7 @@ type part struct {
 	mean, m2            float64 // Welford's: without the cancellation of sums of squares
 	sum, carry          float64 // Neumaier's sum
 	low, high           float64
-	first, last         time.Time
+	first, last         int64 // nanoseconds since 1970-01-01 UTC
 	firstValue, lastVal float64
 	seconds             float64 // held
 	heldMean, heldM2    float64
@@ -143,17 +140,17 @@ type part struct {
 	values              []weightedValue
 }
 
-func (s *part) add(at time.Time, v float64) {
+func (s *part) add(atNs int64, v float64) {
 	s.n++
 	d := v - s.mean
 	s.mean += d / float64(s.n)
 	s.m2 += d * (v - s.mean)
 	s.total(v)
 	if s.n == 1 {
-		s.low, s.high, s.first, s.firstValue = v, v, at, v
+		s.low, s.high, s.first, s.firstValue = v, v, atNs, v
 	}
 	s.low, s.high = min(s.low, v), max(s.high, v)
-	s.last, s.lastVal = at, v
+	s.last, s.lastVal = atNs, v
 }
 
 func (s *part) total(v float64) {
@@ -202,10 +199,10 @@ func (s *part) merge(o *part) {
 		s.total(o.sum)
 		s.carry += o.carry
 		s.low, s.high = min(s.low, o.low), max(s.high, o.high)
-		if o.first.Before(s.first) {
+		if o.first < s.first {
 			s.first, s.firstValue = o.first, o.firstValue
 		}
-		if !o.last.Before(s.last) {
+		if o.last >= s.last {
 			s.last, s.lastVal = o.last, o.lastVal
 		}
 	}

@@ -3,12 +3,10 @@ package query
 import (
 	"context"
 	"fmt"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -86,29 +84,22 @@ func (r *run) read(ctx context.Context, ds *city.Datastream, windows []Window, p
 		begin = from.Add(-p.maxGap) // what was read before the window may hold in it
 	}
 	at := 0 // the window of the last reading
-	var heldFrom time.Time
+	starts, ends := windows[0].From.UnixNano(), windows[0].To.UnixNano()
+	var heldFrom int64 // nanoseconds, as all times here
 	var held float64
 	holding := false
-	spread := func(until time.Time) {
+	spread := func(until int64) {
 		if !holding {
 			return
 		}
 		holding = false
-		if limit := heldFrom.Add(p.maxGap); until.After(limit) {
-			until = limit
-		}
-		if until.After(p.now) {
-			until = p.now
-		}
-		for i := at; i < len(windows) && windows[i].From.Before(until); i++ {
-			a, b := windows[i].From, windows[i].To
-			if heldFrom.After(a) {
-				a = heldFrom
+		until = min(until, heldFrom+int64(p.maxGap), p.now.UnixNano())
+		for i := at; i < len(windows); i++ {
+			a := windows[i].From.UnixNano()
+			if a >= until {
+				return
 			}
-			if until.Before(b) {
-				b = until
-			}
-			parts[i].hold(p, held, b.Sub(a).Seconds())
+			parts[i].hold(p, held, float64(min(until, windows[i].To.UnixNano())-max(a, heldFrom))/1e9)
 		}
 	}
 	n, failed := 0, false
@@ -116,26 +107,31 @@ func (r *run) read(ctx context.Context, ds *city.Datastream, windows []Window, p
 		if n++; n&1023 == 0 && ctx.Err() != nil {
 			return false
 		}
-		if p.held {
-			spread(reading.Time)
+		t, v := reading.Time.UnixNano(), reading.Value
+		if holding {
+			spread(t)
 		}
-		if !p.quality[reading.Quality] || math.IsNaN(reading.Value) || math.IsInf(reading.Value, 0) {
+		if !slices.Contains(p.quality, reading.Quality) || v-v != 0 { // NaN and infinities
 			return true
 		}
-		for at < len(windows) && !reading.Time.Before(windows[at].To) {
-			at++
+		for t >= ends && at < len(windows) {
+			if at++; at < len(windows) {
+				starts, ends = windows[at].From.UnixNano(), windows[at].To.UnixNano()
+			}
 		}
 		if p.held {
-			heldFrom, held, holding = reading.Time, reading.Value, true
+			heldFrom, held, holding = t, v, true
 		}
-		if at < len(windows) && !reading.Time.Before(windows[at].From) {
-			parts[at].add(reading.Time, reading.Value)
-			if p.values && !p.weighted {
-				parts[at].values = append(parts[at].values, weightedValue{reading.Value, 1})
-				if v := len(parts[at].values); v&(v-1) == 0 && !kept.take(v-v/2) { // counted as they double
-					failed = true
-					return false
-				}
+		if at == len(windows) || t < starts {
+			return true
+		}
+		s := &parts[at]
+		s.add(t, v)
+		if p.values && !p.weighted {
+			s.values = append(s.values, weightedValue{v, 1})
+			if n := len(s.values); n&(n-1) == 0 && !kept.take(n-n/2) { // counted as they double
+				failed = true
+				return false
 			}
 		}
 		return true
@@ -150,7 +146,7 @@ func (r *run) read(ctx context.Context, ds *city.Datastream, windows []Window, p
 		return err
 	}
 	if p.held {
-		spread(to)
+		spread(to.UnixNano())
 	}
 	return nil
 }
