@@ -148,24 +148,19 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, p params, d *Do
 	if err != nil {
 		return err
 	}
-	wait := time.NewTimer(10 * time.Second)
-	defer wait.Stop()
-	select {
-	case h.waiting <- struct{}{}:
-		defer func() { <-h.waiting }()
-	case <-r.Context().Done():
-		return r.Context().Err()
-	case <-wait.C:
-		w.Header().Set("Retry-After", "10")
-		return &city.Error{Code: city.Unavailable, Message: "too many questions are being answered", Hint: "ask again in a moment"}
+	if f == ndjson && o.CRS != nil {
+		return &city.Error{Code: city.NotAcceptable, Field: "crs", Message: "NDJSON is in WGS 84, as GeoJSON is"}
 	}
+	release, err := h.place(w, r, h.waiting)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if f == ndjson {
-		if o.CRS != nil {
-			return &city.Error{Code: city.NotAcceptable, Field: "crs", Message: "NDJSON is in WGS 84, as GeoJSON is"}
-		}
 		return h.lines(w, r, view, d)
 	}
 	a, err := h.engine.Answer(r.Context(), view, d, nil)
+	release() // what follows waits for the client only
 	if err != nil {
 		return err
 	}
@@ -174,6 +169,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, p params, d *Do
 	if err != nil {
 		return err
 	}
+	defer sent.end()
 	defer out.Abort()
 	for i := range a.Rows {
 		if i&1023 == 1023 && r.Context().Err() != nil {
@@ -189,24 +185,41 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, p params, d *Do
 	return nil
 }
 
+// place waits for one of the places, for a while. The place is given back by
+// release, which can be called again.
+func (h *handler) place(w http.ResponseWriter, r *http.Request, places chan struct{}) (release func(), err error) {
+	wait := time.NewTimer(10 * time.Second)
+	defer wait.Stop()
+	select {
+	case places <- struct{}{}:
+		return sync.OnceFunc(func() { <-places }), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	case <-wait.C:
+		w.Header().Set("Retry-After", "10")
+		return nil, &city.Error{Code: city.Unavailable, Message: "too many questions are being answered", Hint: "ask again in a moment"}
+	}
+}
+
 // lines answers as lines of JSON while the answer is being computed: progress,
 // then the features, then an end with the answer's members. An error is the last
 // line: without an end the answer is not complete.
 func (h *handler) lines(w http.ResponseWriter, r *http.Request, view *city.View, d *Document) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies pass the lines on as they come
-	ctl := http.NewResponseController(w)
+	out := &counter{w: w, ctl: http.NewResponseController(w), header: func() {}}
+	defer out.end()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	var mu sync.Mutex
 	var b []byte
 	line := func(flush bool) {
 		b = append(b, '\n')
-		if _, err := w.Write(b); err != nil {
-			cancel() // the client is gone
+		if _, err := out.Write(b); err != nil {
+			cancel() // the client is gone, or takes nothing
 		}
 		if flush {
-			_ = ctl.Flush() // what cannot be flushed comes later
+			_ = out.ctl.Flush() // what cannot be flushed comes later
 		}
 	}
 	object := func(v any) {
@@ -326,10 +339,16 @@ func (h *handler) download(w http.ResponseWriter, r *http.Request) error {
 	} else {
 		o.Columns = terminalColumns()
 	}
+	release, err := h.place(w, r, h.downloads)
+	if err != nil {
+		return err
+	}
+	defer release()
 	out, sent, err := h.begin(w, f, o, id)
 	if err != nil {
 		return err
 	}
+	defer sent.end()
 	defer out.Abort()
 	run := &run{Engine: h.engine, view: view, limits: h.o.Limits.defaults(), meta: map[string]any{}}
 	if id == Terminals {

@@ -547,6 +547,9 @@ func (p *parser) places(n node, s *Selection) error {
 		if !ok {
 			return n.fault("found %s, expected a GeoJSON geometry", n.found())
 		}
+		if _, mixed := g.Geom.(orb.Collection); mixed {
+			return n.fault("found a GeometryCollection, expected points, lines or areas")
+		}
 		if p.vertices += countVertices(g.Geom); p.vertices > p.limits.Vertices {
 			e := n.fault("the geometries have more than %d vertices together", p.limits.Vertices)
 			e.Code, e.Hint = city.TooLarge, "simplify them, or ask for fewer at a time"

@@ -36,10 +36,11 @@ type Options struct {
 }
 
 type handler struct {
-	o       Options
-	mux     *http.ServeMux
-	engine  *Engine
-	waiting chan struct{} // a place for each question that is computed
+	o         Options
+	mux       *http.ServeMux
+	engine    *Engine
+	waiting   chan struct{} // a place for each question that is computed
+	downloads chan struct{} // and for each download that runs
 }
 
 // New makes the handler of Path. Answers depend on the caller; nothing is kept
@@ -53,6 +54,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	h := &handler{o: o, mux: http.NewServeMux(), engine: &Engine{Limits: o.Limits, Upstream: o.Upstream, Now: o.Now}}
 	h.waiting = make(chan struct{}, o.Limits.defaults().Waiting)
+	h.downloads = make(chan struct{}, 4*o.Limits.defaults().Waiting)
 	h.handle("POST /query", h.postQuery)
 	h.handle("GET /query", h.getQuery)
 	h.handle("GET /schema", h.schema)
@@ -268,7 +270,7 @@ func (h *handler) tableOptions(p params) (export.Options, error) {
 
 // begin prepares the answer of a table and makes its writer.
 func (h *handler) begin(w http.ResponseWriter, f export.Format, o export.Options, name string) (export.Writer, *counter, error) {
-	out := &counter{w: w}
+	out := &counter{w: w, ctl: http.NewResponseController(w)}
 	ew, err := export.New(out, f, o)
 	if err != nil {
 		var wrong *export.Error
@@ -296,9 +298,14 @@ func (h *handler) begin(w http.ResponseWriter, f export.Format, o export.Options
 	return ew, out, nil
 }
 
-// counter sets the headers before the first byte.
+// patience is how long a client may take nothing of an answer.
+const patience = time.Minute
+
+// counter sets the headers before the first byte, and gives up on a client that
+// takes nothing.
 type counter struct {
 	w      http.ResponseWriter
+	ctl    *http.ResponseController
 	header func()
 	n      int64
 }
@@ -308,10 +315,14 @@ func (c *counter) Write(b []byte) (int, error) {
 	if c.n == 0 {
 		c.header()
 	}
+	_ = c.ctl.SetWriteDeadline(time.Now().Add(patience)) // where there are none, the server's own holds
 	n, err := c.w.Write(b)
 	c.n += int64(n) + 1 // also an attempt that fails has sent the headers
 	return n, err
 }
+
+// end leaves the connection without the deadline, for the next request on it.
+func (c *counter) end() { _ = c.ctl.SetWriteDeadline(time.Time{}) }
 
 // failed ends an answer: with a problem document where nothing has been sent
 // yet, else by cutting the connection, so that nobody takes a part for the whole.

@@ -503,6 +503,7 @@ func TestPointers(t *testing.T) {
 		`{"kind":"nearest",` + sel + `{"geometry":{"type":"Point","coordinates":[1,2]}}}`:                                               "/select",
 		`{"kind":"within",` + sel + `{"collection":"roads"}}`:                                                                           "/metres",
 		`{"kind":"within","of":{"geometry":{"type":"Point","coordinates":[31.3,120.6]}},"select":{"collection":"roads"},"metres":1}`:    "/of/geometry",
+		`{"kind":"within","of":{"geometry":{"type":"GeometryCollection","geometries":[{"type":"Point","coordinates":[1,2]}]}},"select":{"collection":"roads"},"metres":1}`: "/of/geometry",
 		`{"kind":"within","of":{"features":[{"type":"Point"}]},"select":{"collection":"roads"},"metres":1}`:                             "/of/features/0",
 		`{"kind":"pipeline","steps":[]}`: "/steps",
 		`{"kind":"pipeline","steps":[{"within":{"metres":1,"select":{"collection":"roads"}}}]}`:                           "/steps/0/within",
@@ -604,7 +605,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
-		if z := d.Zones; z != nil && z.BBox != nil && z.Of == nil {
+		if z := d.Zones; z != nil && z.BBox != nil && z.Of == nil && (z.Type != "grid" || z.BBox.Max[0]-z.BBox.Min[0] <= maxGridDegrees && z.BBox.Max[1]-z.BBox.Min[1] <= maxGridDegrees) {
 			if c := division(z, *z.BBox); c.columns < 1 || c.rows < 1 {
 				t.Errorf("%d by %d cells", c.columns, c.rows)
 			}

@@ -293,10 +293,17 @@ func byValue(a, b weightedValue) int {
 	return 0
 }
 
+// sortValues sorts, unless another percentile has sorted them already.
+func sortValues(v []weightedValue) {
+	if !slices.IsSortedFunc(v, byValue) {
+		slices.SortFunc(v, byValue)
+	}
+}
+
 // percentile interpolates between the closest ranks (Hyndman and Fan's type 7,
 // the default of NumPy, R and Excel's PERCENTILE.INC).
 func percentile(v []weightedValue, p float64) float64 {
-	slices.SortFunc(v, byValue)
+	sortValues(v)
 	at := p / 100 * float64(len(v)-1)
 	i := int(at)
 	if i+1 >= len(v) {
@@ -308,7 +315,7 @@ func percentile(v []weightedValue, p float64) float64 {
 // heldPercentile is the least value such that no more than p percent of the time
 // was spent below it.
 func heldPercentile(v []weightedValue, seconds, p float64) float64 {
-	slices.SortFunc(v, byValue)
+	sortValues(v)
 	at := p / 100 * seconds
 	for _, x := range v {
 		if at -= x.seconds; at <= 0 {

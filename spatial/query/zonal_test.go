@@ -384,6 +384,21 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestGridWidth: a grid that would not be square is refused, whatever its cells.
+func TestGridWidth(t *testing.T) {
+	for _, box := range []string{"[-180,-90,180,90]", "[0,0,4.1,1]", "[0,0,1,4.1]"} {
+		d, err := Parse([]byte(`{"kind":"zonal","zones":{"type":"grid","metres":1000000,"bbox":`+box+`},"observations":{"property":"x"},"time":{"last":"PT1H"}}`), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&Engine{}).Answer(t.Context(), &city.View{Observed: &hourly{}}, d, nil)
+		var e *city.Error
+		if !errors.As(err, &e) || e.Code != city.Invalid || e.Field != "/zones" {
+			t.Errorf("%s: %v", box, err)
+		}
+	}
+}
+
 // TestUnits: a mean of several units means nothing.
 func TestUnits(t *testing.T) {
 	h := &hourly{readings: map[int64][]city.Reading{}, streams: []*city.Datastream{

@@ -13,6 +13,10 @@ import (
 	"cityhub/spatial/city"
 )
 
+// maxGridDegrees bounds a grid, so that its cells are squares: at its edges they
+// are too large by 0.07 % at most.
+const maxGridDegrees = 4
+
 // zone is an area for which statistics are made.
 type zone struct {
 	id, name string
@@ -130,6 +134,11 @@ func (r *run) cells(ctx context.Context, z *Zones, points []orb.Point) ([]zone, 
 			e := z.at.member("bbox").fault("is missing, and nothing was observed anywhere from which it could be taken")
 			return nil, e
 		}
+	}
+	if z.Type == "grid" && (box.Max[0]-box.Min[0] > maxGridDegrees || box.Max[1]-box.Min[1] > maxGridDegrees) {
+		e := z.at.fault("the grid would be more than %v degrees wide or high", float64(maxGridDegrees))
+		e.Hint = `take a smaller bbox, or the type "geohash" or "quadkey"`
+		return nil, e
 	}
 	c := division(z, *box)
 	if n := float64(c.columns) * float64(c.rows); !(n <= float64(r.limits.Zones)) {
