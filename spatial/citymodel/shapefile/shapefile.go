@@ -70,10 +70,9 @@ type Reader struct {
 	typ  uint32
 	used bool
 
-	br   *bufio.Reader
-	at   int64 // where br stands
-	buf  []byte
-	work int // steps left to find out which hole belongs to which ring
+	br  *bufio.Reader
+	at  int64 // where br stands
+	buf []byte
 }
 
 // Record types.
