@@ -11,6 +11,10 @@ import (
 // chunk is how many member ways are looked for at a time.
 const chunk = 1_000_000
 
+// maxSplits is how often the members of a chunk may be too large: each time the
+// ways are read again.
+const maxSplits = 100
+
 // errChunk says that the members of a chunk have more nodes than there is room
 // for.
 var errChunk = errors.New("too many nodes at once")
@@ -35,6 +39,9 @@ func (r *Reader) polygons(list []polygonRelation) error {
 func (r *Reader) part(list []polygonRelation) error {
 	refs, err := r.memberWays(list)
 	if errors.Is(err, errChunk) {
+		if r.splits++; r.splits > maxSplits {
+			return flat.Faultf(citymodel.TooLarge, "relations whose ways have more than %d nodes, again and again; raise Limits.Vertices if the file is meant to be so", r.capacity)
+		}
 		if len(list) > 1 {
 			if err := r.part(list[:len(list)/2]); err != nil {
 				return err

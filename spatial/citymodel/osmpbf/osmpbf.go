@@ -61,6 +61,7 @@ type Reader struct {
 	parents   map[string]string
 	children  map[string][]string
 	keys      map[string]string
+	splits    int // of relations that were too many at once
 	yield     func(*spatial.CityObject) bool
 }
 
@@ -290,7 +291,11 @@ func (r *Reader) give(o *spatial.CityObject, s *flat.Shapes) error {
 		r.m.Geometries(o, s, "geometry")
 	}
 	r.m.Opt.Classify(o)
-	if r.m.Opt.ClassOf == nil && o.Class != "" && underground(o.Type, o.Attributes) {
+	given := false
+	if r.m.Opt.ClassOf != nil {
+		_, given = r.m.Opt.ClassOf(o.Type)
+	}
+	if !given && o.Class != "" && underground(o.Type, o.Attributes) {
 		o.Class = spatial.ClassUnderground
 	}
 	r.m.Finish(o)
