@@ -21,13 +21,6 @@ type result struct {
 	tally    citymodel.Tally
 }
 
-func (r *result) codes() (c []citymodel.Code) {
-	for _, p := range r.problems {
-		c = append(c, p.Code)
-	}
-	return c
-}
-
 // read reads the file at path, which must end without an error.
 func read(t testing.TB, path string, o Options) (r result) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -342,6 +343,35 @@ func TestHostile(t *testing.T) {
 	o.Limits.ObjectPoints = 1000
 	if r := read(Files{SHP: part(main)}, o); r.err != nil || !slices.Equal(r.codes()[1:2], []citymodel.Code{citymodel.TooLarge}) {
 		t.Errorf("limit on points: %v %v", r.err, r.problems)
+	}
+}
+
+// sparse is a file of zeros behind its beginning.
+type sparse struct{ head []byte }
+
+func (s sparse) ReadAt(b []byte, at int64) (int, error) {
+	clear(b)
+	if at < int64(len(s.head)) {
+		copy(b, s.head[at:])
+	}
+	return len(b), nil
+}
+
+func TestTenMillionPointsTakeNoMemory(t *testing.T) {
+	const n = 10_000_000
+	main, _ := shp(5, numbers(5, box, 1, n, 0))
+	binary.BigEndian.PutUint32(main[104:], (44+4+16*n)/2)
+	next, _ := shp(5, numbers(5, box, 1, 4, 0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0))
+	size := int64(headerBytes + 8 + 44 + 4 + 16*n)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := read(Files{SHP: Part{At: sparse{main}, Size: size}}, plain())
+	runtime.ReadMemStats(&after)
+	if r.err != nil || len(r.objects) != 1 || !slices.Contains(r.codes(), citymodel.TooLarge) || after.TotalAlloc-before.TotalAlloc > 4<<20 {
+		t.Errorf("%v, %v, %d bytes", r.err, r.problems, after.TotalAlloc-before.TotalAlloc)
+	}
+	if r := read(Files{SHP: part(next)}, plain()); r.err != nil || r.tally.Dropped != 0 || r.tally.Points != 3 {
+		t.Errorf("%v %+v", r.err, r.tally)
 	}
 }
 
