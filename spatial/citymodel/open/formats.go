@@ -15,6 +15,7 @@ import (
 	"cityhub/spatial/citymodel/csvwkt"
 	"cityhub/spatial/citymodel/geojson"
 	"cityhub/spatial/citymodel/geopackage"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 	"cityhub/spatial/citymodel/kml"
 	"cityhub/spatial/citymodel/osmpbf"
@@ -183,7 +184,7 @@ func (s *source) recogniseJSON(text []byte) (string, error) {
 		return err
 	})
 	if err != nil && !errors.Is(err, stop) {
-		return "", err
+		return "", faults.Final(s.o.File, err)
 	}
 	lower := strings.ToLower(s.name)
 	for _, ext := range []string{".jsonl", ".geojsonl", ".geojsons", ".geojsonseq", ".ndjson"} {

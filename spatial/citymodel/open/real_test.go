@@ -172,3 +172,37 @@ func compare(t *testing.T, got, want []*spatial.CityObject, rename func(string) 
 		t.Errorf("%d values, area %v, want %v", values, gotArea, wantArea)
 	}
 }
+
+// BenchmarkFormats reads the 8,242 footprints as GDAL writes them.
+func BenchmarkFormats(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"buildings.shp", []string{"-f", "ESRI Shapefile", "-lco", "ENCODING=UTF-8"}}, {"buildings.csv", []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT"}},
+		{"buildings.gpkg", []string{"-f", "GPKG"}}, {"buildings.kml", []string{"-f", "KML"}}, {"buildings.geojson", []string{"-f", "GeoJSON"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			path := ogr2ogr(b, c.name, c.args...)
+			o := Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding}}}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				r, done, err := File(b.Context(), path, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, err := range r.Objects() {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+				if err := done(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "objects/s")
+		})
+	}
+}

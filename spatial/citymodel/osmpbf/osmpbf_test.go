@@ -346,3 +346,19 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkRead reads 50,000 square buildings.
+func BenchmarkRead(b *testing.B) {
+	f := &testFile{}
+	for i := range 50_000 {
+		f.ways = append(f.ways, testWay{int64(i + 1), f.square(int64(10*i+10), 120+float64(i%500)/500, 31+float64(i/500)/500, 0.0005, false), []string{"building", "yes", "height", "12", "name", "house"}})
+	}
+	data := f.encode()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if r := read(data, citymodel.FeatureOptions{}); r.err != nil || len(r.objects) != 50_000 {
+			b.Fatal(r.err)
+		}
+	}
+	b.ReportMetric(50_000*float64(b.N)/b.Elapsed().Seconds(), "objects/s")
+}
