@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -345,6 +346,43 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestMemoryIsBoundedByLimit(t *testing.T) {
+	f := &testFile{perBlob: 4000}
+	const n = 60_000
+	for i := range n {
+		f.ways = append(f.ways, testWay{int64(i + 1), f.square(int64(10*i+10), 120+float64(i%500)/500, 31+float64(i/500)/500, 0.0005, false), []string{"building", "yes"}})
+	}
+	data := f.encode()
+	f = nil
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for vertices, limit := range map[int]int64{0: 16 << 20, 40_000: 3 << 20} { // 240,000 nodes: at once, and in 12 rounds
+		o := citymodel.FeatureOptions{Options: citymodel.Options{Limits: citymodel.Limits{Vertices: vertices}, Check: citymodel.CheckOptions{Skip: true}}}
+		r, err := Open(bytes.NewReader(data), int64(len(data)), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, peak := 0, int64(0)
+		for _, err := range r.Objects() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if count++; count%10_000 == 5000 {
+				peak = max(peak, heap()-before)
+			}
+		}
+		if count != n || peak > limit {
+			t.Errorf("Vertices %d: %d objects, %d bytes; want %d and at most %d", vertices, count, peak, n, limit)
+		}
+		t.Logf("Vertices %d: %d bytes in use at most", vertices, peak)
+	}
 }
 
 // BenchmarkRead reads 50,000 square buildings.
