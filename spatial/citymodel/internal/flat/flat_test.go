@@ -36,7 +36,7 @@ func TestShapesMergeAndCloseRings(t *testing.T) {
 	s.Begin(spatial.MultiLine, false)
 	s.EndLine()
 	got := fmt.Sprint(s.List[0].XYZ, s.List[0].Rings, s.List[0].Surfaces, s.List[0].LoD, s.List[1].XYZ, s.List[1].LoD, s.List[2].Rings, s.Open, len(s.List))
-	if want := "[0 0 0 1 0 0 1 1 0 2 2 0 3 2 0 3 3 0] [3 6] [1 2] 0 [5 6 7]  [] 1 3"; got != want {
+	if want := "[0 0 0 1 0 0 1 1 0 2 2 0 3 2 0 3 3 0] [3 6] [1 2]0[5 6 7][] 1 3"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if s.Reserve(4) != nil || CodeOf(s.Reserve(5)) != citymodel.TooLarge {

@@ -8,8 +8,8 @@ import (
 )
 
 // maxSteps bounds how many points are looked at to find out which ring each
-// hole of one object lies in: about a second.
-const maxSteps = 200_000_000
+// hole of one object lies in: less than a second.
+const maxSteps = 100_000_000
 
 // XY are points by their number.
 type XY interface {
