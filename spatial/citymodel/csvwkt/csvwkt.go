@@ -9,7 +9,7 @@
 // Without an SRID (EWKT) and without Options.CRS coordinates are longitude,
 // latitude in WGS 84. A value is a number where the number says all that the
 // text does: 12 and 1.5 are, 0012, +5, 1.50 and 1e3 remain texts. An empty field is
-// null. Memory is one record, within Limits.RecordBytes.
+// null. A first column called id identifies the objects. Memory is one record, within Limits.RecordBytes.
 package csvwkt
 
 import (

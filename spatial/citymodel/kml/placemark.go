@@ -12,17 +12,15 @@ import (
 // placemark is the one that is being read.
 type placemark struct {
 	*Reader
-	o         *spatial.CityObject
-	s         flat.Shapes
-	absolute  bool    // some geometry has heights
-	top       float64 // of what is extruded from the ground, metres
-	elevated  bool    // some altitude is above the ground and not extruded
-	mode      string
-	extrude   bool
-	err       error // the first that concerns the geometry
-	members   int
-	buf       []byte
-	attribute int
+	o        *spatial.CityObject
+	s        flat.Shapes
+	absolute bool    // some geometry has heights
+	top      float64 // of what is extruded from the ground, metres
+	elevated bool    // some altitude is above the ground and not extruded
+	mode     string
+	extrude  bool
+	err      error // the first that concerns the geometry
+	buf      []byte
 }
 
 func (r *Reader) placemark(id string) (*spatial.CityObject, error) {

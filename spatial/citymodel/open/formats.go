@@ -15,8 +15,10 @@ import (
 	"cityhub/spatial/citymodel/csvwkt"
 	"cityhub/spatial/citymodel/geojson"
 	"cityhub/spatial/citymodel/geopackage"
+	"cityhub/spatial/citymodel/internal/faults"
 	"cityhub/spatial/citymodel/internal/jsonscan"
 	"cityhub/spatial/citymodel/kml"
+	"cityhub/spatial/citymodel/osmpbf"
 	"cityhub/spatial/citymodel/shapefile"
 )
 
@@ -51,6 +53,7 @@ var formats = []format{
 	{Format{"shapefile", []string{".shp"}, "Esri Shapefile"}, openShapefile},
 	{Format{"geopackage", []string{".gpkg"}, "GeoPackage"}, openGeoPackage},
 	{Format{"kml", []string{".kml", ".kmz"}, "KML"}, openKML},
+	{Format{"osmpbf", []string{".osm.pbf", ".pbf"}, "OpenStreetMap PBF"}, openOSMPBF},
 	{Format{"csv", []string{".csv", ".tsv"}, "CSV with well-known text or coordinates"}, openCSV},
 }
 
@@ -89,6 +92,8 @@ func (s *source) recognise() (string, error) {
 	switch {
 	case geopackage.Recognise(s.head):
 		return "geopackage", nil
+	case osmpbf.Recognise(s.head):
+		return "osmpbf", nil
 	case shapefile.Recognise(s.head):
 		return "shapefile", nil
 	case len(text) > 0 && text[0] == '<':
@@ -179,7 +184,7 @@ func (s *source) recogniseJSON(text []byte) (string, error) {
 		return err
 	})
 	if err != nil && !errors.Is(err, stop) {
-		return "", err
+		return "", faults.Final(s.o.File, err)
 	}
 	lower := strings.ToLower(s.name)
 	for _, ext := range []string{".jsonl", ".geojsonl", ".geojsons", ".geojsonseq", ".ndjson"} {
@@ -242,6 +247,10 @@ func openGeoPackage(s *source) (citymodel.Reader, error) {
 	}
 	s.closes = append(s.closes, r.Close)
 	return r, nil
+}
+
+func openOSMPBF(s *source) (citymodel.Reader, error) {
+	return osmpbf.Open(s.file, s.size, s.o.FeatureOptions)
 }
 
 func openKML(s *source) (citymodel.Reader, error) { return kml.Open(s.stream(), s.o.FeatureOptions) }

@@ -21,13 +21,6 @@ type result struct {
 	tally    citymodel.Tally
 }
 
-func (r *result) codes() (c []citymodel.Code) {
-	for _, p := range r.problems {
-		c = append(c, p.Code)
-	}
-	return c
-}
-
 // read reads the file at path, which must end without an error.
 func read(t testing.TB, path string, o Options) (r result) {
 	t.Helper()
@@ -177,5 +170,39 @@ func compare(t *testing.T, got, want []*spatial.CityObject, rename func(string) 
 	}
 	if values == 0 || math.Abs(gotArea-wantArea) > 1e-5*wantArea {
 		t.Errorf("%d values, area %v, want %v", values, gotArea, wantArea)
+	}
+}
+
+// BenchmarkFormats reads the 8,242 footprints as GDAL writes them.
+func BenchmarkFormats(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"buildings.shp", []string{"-f", "ESRI Shapefile", "-lco", "ENCODING=UTF-8"}}, {"buildings.csv", []string{"-f", "CSV", "-lco", "GEOMETRY=AS_WKT"}},
+		{"buildings.gpkg", []string{"-f", "GPKG"}}, {"buildings.kml", []string{"-f", "KML"}}, {"buildings.geojson", []string{"-f", "GeoJSON"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			path := ogr2ogr(b, c.name, c.args...)
+			o := Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding}}}
+			n := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				r, done, err := File(b.Context(), path, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, err := range r.Objects() {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+				if err := done(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "objects/s")
+		})
 	}
 }

@@ -84,7 +84,7 @@ func (r *Reader) shape(s *flat.Shapes, b []byte) error {
 	case polyLine:
 		return l.lines(hasZ)
 	case polygon:
-		return r.polygon(&l, hasZ)
+		return l.polygon(hasZ)
 	}
 	return l.patches()
 }
@@ -122,14 +122,17 @@ func points(s *flat.Shapes, b []byte, at int, n int64, hasZ bool) (array, error)
 	return p, s.Reserve(p.n)
 }
 
-func (p array) x(i int) float64 { return float(p.b, p.xy+16*i) }
-func (p array) y(i int) float64 { return float(p.b, p.xy+16*i+8) }
+// X is the first coordinate of point i.
+func (p array) X(i int) float64 { return float(p.b, p.xy+16*i) }
+
+// Y is the second one.
+func (p array) Y(i int) float64 { return float(p.b, p.xy+16*i+8) }
 
 func (p array) at(i int) (x, y, z float64) {
 	if p.z > 0 {
 		z = height(p.b, p.z+8*i)
 	}
-	return p.x(i), p.y(i), z
+	return p.X(i), p.Y(i), z
 }
 
 // add adds the points from … to, backwards if so asked.

@@ -71,10 +71,9 @@ type Reader struct {
 	typ  uint32
 	used bool
 
-	br   *bufio.Reader
-	at   int64 // where br stands
-	buf  []byte
-	work int // steps left to find out which hole belongs to which ring
+	br  *bufio.Reader
+	at  int64 // where br stands
+	buf []byte
 }
 
 // Record types.
@@ -342,16 +341,30 @@ func (r *Reader) record(i, offset int64) (*spatial.CityObject, int64, error) {
 
 // content reads the shape, within the limit on points.
 func (r *Reader) content(s *flat.Shapes, length int64) error {
-	// The largest shape of n points is a MultiPatch of n parts.
-	if limit := int64(r.m.Limits.ObjectPoints)*40 + 1024; length > limit {
-		return flat.Faultf(citymodel.TooLarge, "a record of %d bytes, which has more than %d points; raise Limits.ObjectPoints if the object is meant to be that large", length, r.m.Limits.ObjectPoints)
+	// What it says it has decides before it is in memory.
+	head, err := r.br.Peek(int(min(length, 44)))
+	if err != nil {
+		return err
+	}
+	parts, n := int64(0), int64(1)
+	switch {
+	case len(head) >= 44 && base(r.typ) != multiPoint:
+		parts, n = int64(binary.LittleEndian.Uint32(head[36:])), int64(binary.LittleEndian.Uint32(head[40:]))
+	case len(head) >= 40:
+		n = int64(binary.LittleEndian.Uint32(head[36:]))
+	}
+	if err := s.Reserve(int(min(n, math.MaxInt32))); err != nil {
+		return err
+	}
+	if limit := 256 + 8*parts + 32*n; parts > n+1 || length > limit {
+		return flat.Faultf(citymodel.Syntax, "a record of %d bytes for %d parts and %d points, which have %d at most", length, parts, n, limit)
 	}
 	if int64(cap(r.buf)) < length {
 		r.buf = make([]byte, length+length/4)
 	}
 	b := r.buf[:length]
-	n, err := io.ReadFull(r.br, b)
-	if r.at += int64(n); err != nil {
+	got, err := io.ReadFull(r.br, b)
+	if r.at += int64(got); err != nil {
 		return err
 	}
 	return r.shape(s, b)

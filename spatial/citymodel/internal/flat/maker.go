@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"cityhub/spatial"
@@ -216,7 +217,9 @@ func MadeUp(o *spatial.CityObject) string {
 		h.Write(b)
 	}
 	for _, a := range o.Attributes {
-		fmt.Fprintf(h, "%q=%d%q", a.Name, a.Value.Kind(), a.Value.String())
+		b = append(strconv.AppendQuote(b[:0], a.Name), '=')
+		b = strconv.AppendUint(b, uint64(a.Value.Kind()), 10)
+		h.Write(strconv.AppendQuote(b, a.Value.String()))
 	}
 	return "sha-" + hex.EncodeToString(h.Sum(nil)[:8])
 }
