@@ -57,6 +57,7 @@ func TestPlantedViolations(t *testing.T) {
 		{"exit outside cmd", "ingest/x.go", "package ingest\n\nimport \"os\"\n\nfunc f() { os.Exit(1) }", "use of os.Exit in ingest", "returns errors"},
 		{"NATS outside the log", "streams/x.go", "package streams\n\nimport _ \"github.com/nats-io/nats.go\"", "streams → github.com/nats-io/nats.go", "only the log package"},
 		{"Pebble outside its store", "twin/state/x.go", "package state\n\nimport _ \"github.com/cockroachdb/pebble/v2\"", "twin/state → github.com/cockroachdb/pebble/v2", "contract"},
+		{"PostgreSQL outside its store", "twin/state/x.go", "package state\n\nimport _ \"github.com/jackc/pgx/v5\"", "twin/state → github.com/jackc/pgx/v5", "PostGIS"},
 		{"SQLite outside the registry", "twin/state/x.go", "package state\n\nimport _ \"modernc.org/sqlite\"", "twin/state → modernc.org/sqlite", "registry"},
 		{"goose outside the registry", "cmd/cityhub/x.go", "package main\n\nimport _ \"github.com/pressly/goose/v3\"", "cmd/cityhub → github.com/pressly/goose/v3", "registry"},
 		{"a second WebSocket server", "cmd/cityhub/x.go", "package main\n\nimport \"github.com/gorilla/websocket\"\n\nvar u websocket.Upgrader", "use of github.com/gorilla/websocket.Upgrader", "one place accepts"},

@@ -3,7 +3,6 @@ package postgis
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 
 	"github.com/twpayne/go-geom"
 	"github.com/twpayne/go-geom/encoding/ewkb"
@@ -69,68 +68,4 @@ func appendXY(xy, xyz []float64, closed bool) []float64 {
 		xy = append(xy, xyz[0], xyz[1])
 	}
 	return xy
-}
-
-// decodeEWKB reads a footprint, also one that another program wrote. An empty one
-// is nil; geometry collections and curves are an error.
-func decodeEWKB(b []byte) (*spatial.Geometry, error) {
-	t, err := ewkb.Unmarshal(b)
-	if err != nil {
-		return nil, err
-	}
-	f := &spatial.Geometry{}
-	stride, flat := t.Stride(), []float64(nil)
-	add := func(from, to int, closed bool) {
-		start := len(f.XYZ)
-		for p := from; p < to; p += stride {
-			f.XYZ = append(f.XYZ, flat[p], flat[p+1], 0)
-		}
-		if n := len(f.XYZ); closed && n-start > 3 && f.XYZ[n-3] == f.XYZ[start] && f.XYZ[n-2] == f.XYZ[start+1] {
-			f.XYZ = f.XYZ[:n-3]
-		}
-	}
-	ring := func(from, to int, closed bool) {
-		add(from, to, closed)
-		f.Rings = append(f.Rings, int32(f.NumPoints()))
-	}
-	if t.Empty() {
-		return nil, nil
-	}
-	flat = t.FlatCoords()
-	f.XYZ = make([]float64, 0, 3*len(flat)/stride)
-	rings := func(from int, ends []int) int {
-		for _, end := range ends {
-			ring(from, end, true)
-			from = end
-		}
-		f.Surfaces = append(f.Surfaces, int32(len(f.Rings)))
-		return from
-	}
-	switch g := t.(type) {
-	case *geom.Point, *geom.MultiPoint:
-		f.Kind = spatial.MultiPoint
-		add(0, len(flat), false)
-	case *geom.LineString:
-		f.Kind = spatial.MultiLine
-		ring(0, len(flat), false)
-	case *geom.MultiLineString:
-		f.Kind = spatial.MultiLine
-		from := 0
-		for _, end := range g.Ends() {
-			ring(from, end, false)
-			from = end
-		}
-	case *geom.Polygon:
-		f.Kind = spatial.MultiSurface
-		rings(0, g.Ends())
-	case *geom.MultiPolygon:
-		f.Kind = spatial.MultiSurface
-		from := 0
-		for _, ends := range g.Endss() {
-			from = rings(from, ends)
-		}
-	default:
-		return nil, fmt.Errorf("a %T is none of point, line, polygon and collections of one of them", t)
-	}
-	return f, f.Valid()
 }

@@ -18,7 +18,7 @@
 // geometries by level of detail rounded to 1e-9 degrees and 0.1 mm. Heights are
 // metres above the datum that each object names.
 //
-// A Store is safe for concurrent use. Import uses three goroutines, which have
+// A Store is safe for concurrent use. Import uses two goroutines, which have
 // ended when it returns.
 package postgis
 
@@ -47,7 +47,8 @@ type Options struct {
 	// sslmode and the other parameters of libpq. Required.
 	URL   string
 	Clock func() time.Time // nil: time.Now
-	// Conns is the largest number of connections; 0: 8. An import takes two.
+	// Conns is the largest number of connections; 0: 8. An import takes one,
+	// and so does each query that is under way.
 	Conns int
 }
 
@@ -98,8 +99,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// register makes geometries travel as EWKB.
+// register makes geometries travel as EWKB, and spares the short queries of this
+// package the server's compiler, which takes longer than they do.
 func register(ctx context.Context, c *pgx.Conn) error {
+	if _, err := c.Exec(ctx, `SET jit = off`); err != nil {
+		return err
+	}
 	var oid uint32
 	if err := c.QueryRow(ctx, `SELECT 'geometry'::regtype::oid`).Scan(&oid); err != nil {
 		return err
@@ -131,7 +136,7 @@ func fail(op string, err error) error {
 	var connect *pgconn.ConnectError
 	var network net.Error
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled): // by the caller, who knows
 	case errors.As(err, &from):
 		explain(e, from)
 	case errors.As(err, &connect):

@@ -78,7 +78,7 @@ func (s *scanner) row(rows pgx.Rows) (*store.Version, error) {
 	}
 	var errs [3]error
 	if s.geom != nil {
-		v.Footprint, errs[0] = decodeEWKB(s.geom)
+		v.Footprint, errs[0] = record.DecodeWKB(s.geom)
 	}
 	if s.geometries != nil {
 		o.Geometries, errs[1] = record.DecodeGeometries(s.geometries)

@@ -3,7 +3,6 @@ package postgis
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os/exec"
 	"reflect"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 	"cityhub/spatial/store/storetest"
 )
 
@@ -203,7 +203,7 @@ func TestEWKB(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := decodeEWKB(b); err != nil || !reflect.DeepEqual(got, f) {
+		if got, err := record.DecodeWKB(b); err != nil || !reflect.DeepEqual(got, f) {
 			t.Errorf("%+v became %+v, %v", f, got, err)
 		}
 	}
@@ -219,25 +219,4 @@ func footprints() []*spatial.Geometry {
 		{Kind: spatial.MultiSurface, Rings: []int32{4, 7}, Surfaces: []int32{2}, XYZ: append(square[:12:12], hole...)},
 		{Kind: spatial.MultiSurface, Rings: []int32{4, 7, 10}, Surfaces: []int32{2, 3}, XYZ: append(append(square[:12:12], hole...), hole...)},
 	}
-}
-
-// FuzzEWKB: whatever stands in the column geom is read or refused.
-func FuzzEWKB(f *testing.F) {
-	for _, g := range footprints() {
-		b, err := appendEWKB(nil, g)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if g, err := decodeEWKB(b); err == nil && g != nil {
-			if err := g.Valid(); err != nil {
-				t.Fatal(err)
-			}
-			if math.IsNaN(g.XYZ[0]) {
-				t.Fatal("NaN")
-			}
-		}
-	})
 }
