@@ -12,6 +12,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/city"
+	"cityhub/spatial/crs"
 	"cityhub/spatial/store"
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/city"
+	"cityhub/spatial/crs"
 )
 
 // town is some of every collection.
@@ -20,7 +21,7 @@ func town() (all []*spatial.CityObject) {
 		road.ID = fmt.Sprint("r", i)
 		pipe := line(spatial.ClassUnderground, spatial.Attributes{{Name: "管径", Value: spatial.IntValue(300)}, {Name: "类别", Value: spatial.TextValue("污水")}}, lon, lat+d, -3, lon+4e-3, lat+d, -3.5)
 		pipe.ID, pipe.Geometries[0].HasZ = fmt.Sprint("u", i), true
-		lamp := &spatial.CityObject{ID: fmt.Sprint("l", i), Class: spatial.ClassComponent, Type: "Lamp", CRS: spatial.EPSG(4326), Height: spatial.Height{Metres: 9, From: "height"},
+		lamp := &spatial.CityObject{ID: fmt.Sprint("l", i), Class: spatial.ClassComponent, Type: "Lamp", CRS: crs.EPSG(4326), Height: spatial.Height{Metres: 9, From: "height"},
 			Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{lon + d, lat, 0}}}}
 		all = append(all, road, pipe, lamp)
 	}

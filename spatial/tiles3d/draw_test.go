@@ -55,7 +55,7 @@ func (m *model) heights() (low, high float64) {
 func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }
 
 func line(class spatial.Class, attributes spatial.Attributes, xyz ...float64) *spatial.CityObject {
-	return &spatial.CityObject{ID: "l", Class: class, CRS: spatial.EPSG(4326), Attributes: attributes,
+	return &spatial.CityObject{ID: "l", Class: class, CRS: crs.EPSG(4326), Attributes: attributes,
 		Geometries: []spatial.Geometry{{Kind: spatial.MultiLine, XYZ: xyz, Rings: []int32{int32(len(xyz) / 3)}}}}
 }
 
@@ -81,7 +81,7 @@ func TestShapes(t *testing.T) {
 		{"canal", line(spatial.ClassWater, nil, lon, lat, 0, lon+east, lat, 0), 12.6, 12.6, 8000, math.NaN(), "width", "water"},
 		{"pipe of DN 500, no depth", line(spatial.ClassUnderground, attr("DN", spatial.IntValue(500)), lon, lat, 0, lon+east, lat, 0), 12.5 - 1.5 - 0.25, 12.5 - 1.5 + 0.25, math.NaN(), octagon * 0.0625 * 1000, "depth", "underground"},
 		{"gas pipe with depth", line(spatial.ClassUnderground, spatial.Attributes{{Name: "埋深", Value: spatial.FloatValue(2)}, {Name: "管线类型", Value: spatial.TextValue("燃气")}}, lon, lat, 0, lon+east, lat, 0), 12.5 - 2 - 0.15, 12.5 - 2 + 0.15, math.NaN(), octagon * 0.0225 * 1000, "diameter", "gas pipe"},
-		{"lamp", &spatial.CityObject{ID: "p", Class: spatial.ClassComponent, CRS: spatial.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{lon, lat, 0}}}}, 12.5, 14.5, math.NaN(), octagon * 0.0225 * 2, "height diameter", "component"},
+		{"lamp", &spatial.CityObject{ID: "p", Class: spatial.ClassComponent, CRS: crs.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{lon, lat, 0}}}}, 12.5, 14.5, math.NaN(), octagon * 0.0225 * 2, "height diameter", "component"},
 		{"building of unknown height", func() *spatial.CityObject { o := box("b", lon, lat, 1e-3, 0); o.Height = spatial.Height{}; return o }(), 12.5, 18.5, math.NaN(), math.NaN(), "height", "roof"},
 		{"building on pillars", func() *spatial.CityObject { o := box("b", lon, lat, 1e-3, 20); o.Height.BaseMetres = 5; return o }(), 17.5, 32.5, math.NaN(), 1e-6 * 95_245 * 110_867 * 15, "", "ground"},
 		{"underground hall", func() *spatial.CityObject {
@@ -235,7 +235,7 @@ func TestWideTile(t *testing.T) {
 // TestHostile: what cannot be drawn is counted, and the glTF stays sound.
 func TestHostile(t *testing.T) {
 	surface := func(id string, rings []int32, xyz ...float64) *spatial.CityObject {
-		return &spatial.CityObject{ID: id, Class: spatial.ClassBuilding, CRS: spatial.EPSG(4326), Attributes: spatial.Attributes{{Name: "\xff\xfe", Value: spatial.TextValue("\xff<script>")}, {Name: "1管径", Value: spatial.IntValue(3)}},
+		return &spatial.CityObject{ID: id, Class: spatial.ClassBuilding, CRS: crs.EPSG(4326), Attributes: spatial.Attributes{{Name: "\xff\xfe", Value: spatial.TextValue("\xff<script>")}, {Name: "1管径", Value: spatial.IntValue(3)}},
 			Geometries: []spatial.Geometry{{Kind: spatial.MultiSurface, XYZ: xyz, Rings: rings, Surfaces: []int32{int32(len(rings))}}}}
 	}
 	const x, y, d = 120.6, 31.3, 1e-4

@@ -15,13 +15,14 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/city"
+	"cityhub/spatial/crs"
 	"cityhub/spatial/store"
 )
 
 // box is a building with a square footprint.
 func box(id string, lon, lat, degrees, height float64) *spatial.CityObject {
 	return &spatial.CityObject{
-		ID: id, Class: spatial.ClassBuilding, Type: "Building", CRS: spatial.EPSG(4326), Height: spatial.Height{Metres: height, From: "height"},
+		ID: id, Class: spatial.ClassBuilding, Type: "Building", CRS: crs.EPSG(4326), Height: spatial.Height{Metres: height, From: "height"},
 		Geometries: []spatial.Geometry{{
 			Kind: spatial.MultiSurface, LoD: "0", Rings: []int32{4}, Surfaces: []int32{1},
 			XYZ: []float64{lon, lat, 0, lon + degrees, lat, 0, lon + degrees, lat + degrees, 0, lon, lat + degrees, 0},

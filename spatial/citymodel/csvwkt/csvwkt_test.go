@@ -13,6 +13,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 type result struct {
@@ -50,7 +51,7 @@ func read(text string, o Options) (r result) {
 
 // plain are options that warn of nothing.
 func plain() Options {
-	return Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding, CRS: spatial.EPSG(4326)}, IDProperty: "id"}}
+	return Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding, CRS: crs.EPSG(4326)}, IDProperty: "id"}}
 }
 
 func TestValuesLoseNothing(t *testing.T) {
@@ -122,7 +123,7 @@ func TestColumnsSeparatorsAndEncodings(t *testing.T) {
 	}
 	o = plain()
 	o.X, o.Y, o.Z = "east", "north", "up"
-	o.CRS = spatial.EPSG(4549)
+	o.CRS = crs.EPSG(4549)
 	if r := read("id,east,north,up,wkt\n1,558574.026,3467120.659,4.5,nonsense\n", o); r.err != nil || len(r.problems) > 0 || !slices.Equal(r.objects[0].Geometries[0].XYZ, []float64{558574.026, 3467120.659, 4.5}) || !r.objects[0].Geometries[0].HasZ || r.objects[0].CRS.Horizontal != 4549 {
 		t.Errorf("named columns: %v %v %+v", r.err, r.problems, r.objects)
 	}

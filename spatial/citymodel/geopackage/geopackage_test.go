@@ -21,6 +21,7 @@ import (
 	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -142,7 +143,7 @@ func TestTablesAndValues(t *testing.T) {
 		t.Errorf("%v, info %v", r.problems, r.info)
 	}
 	one := plain()
-	one.Layer, one.CRS, one.IDProperty = "ROAD", spatial.EPSG(4490), "name"
+	one.Layer, one.CRS, one.IDProperty = "ROAD", crs.EPSG(4490), "name"
 	if r := read(t.Context(), t, path, one); r.err != nil || len(r.objects) != 2 || r.objects[0].ID != "人民路" || r.objects[0].CRS.Horizontal != 4490 || r.info.Title != "road" {
 		t.Errorf("one layer: %v %+v", r.err, r.objects)
 	}

@@ -18,6 +18,7 @@ import (
 	"cityhub/internal/testkit"
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
+	"cityhub/spatial/crs"
 )
 
 type result struct {
@@ -62,7 +63,7 @@ func read(f Files, o Options) (r result) {
 
 // plain are options that warn of nothing.
 func plain() Options {
-	return Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding, CRS: spatial.EPSG(4549), Check: citymodel.CheckOptions{Skip: true}}, IDProperty: "id"}}
+	return Options{FeatureOptions: citymodel.FeatureOptions{Options: citymodel.Options{Class: spatial.ClassBuilding, CRS: crs.EPSG(4549), Check: citymodel.CheckOptions{Skip: true}}, IDProperty: "id"}}
 }
 
 // numbers writes int32 (of int) and float64.
