@@ -28,7 +28,11 @@ func TestGDAL(t *testing.T) {
 		if before == nil && after == nil && code%10 != 6 {
 			continue // the inside of a family of zones; its ends are enough
 		}
-		for _, form := range []string{"wkt_esri", "wkt1", "wkt2"} {
+		forms := []string{"wkt_esri"}
+		if code%4 == 1 {
+			forms = append(forms, "wkt1", "wkt2")
+		}
+		for _, form := range forms {
 			out, err := exec.Command(program, "--single-line", "-o", form, "EPSG:"+strconv.Itoa(code)).Output()
 			if err != nil {
 				t.Fatalf("gdalsrsinfo EPSG:%d: %v", code, err)
