@@ -184,6 +184,9 @@ type Datastream struct {
 	Unit         Unit
 	Lon, Lat     float64 // WGS 84 degrees; both NaN when the Thing has no Location
 	Simulated    bool
+	// Observes is the key DATASET/ID of the CityObject that it is declared to
+	// observe; empty: found by place.
+	Observes string
 }
 
 // Openness is the class in which a Dataset is opened to society

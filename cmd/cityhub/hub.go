@@ -20,6 +20,7 @@ import (
 	"cityhub/ingest"
 	"cityhub/ingest/mqttd"
 	"cityhub/internal/sample"
+	"cityhub/spatial/store"
 	"cityhub/streams"
 	"cityhub/streams/log"
 	"cityhub/twin"
@@ -45,6 +46,8 @@ type hub struct {
 	pipeline                  *ingest.Pipeline
 	mqtt                      *mqttd.Server
 	streams                   *streams.Hub
+	cityStore                 store.Store
+	city                      *cityModel
 	stored                    *watermark // how far the series store has come
 	labels                    *labels
 	handler                   http.Handler
@@ -73,7 +76,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	}()
 	part := func(name string) *slog.Logger { return logger.With("part", name) }
 
-	if h.registry, err = registry.Open(ctx, registry.Options{Path: filepath.Join(cfg.Data, "registry.db"), Logger: part("registry"), Changed: h.changed}); err != nil {
+	if h.registry, err = registry.Open(ctx, registry.Options{Path: filepath.Join(cfg.Data, "registry.db"), Logger: part("registry"), Changed: h.changed, Wrote: h.wrote}); err != nil {
 		return nil, err
 	}
 	minFree := cfg.Log.MinFreeBytes
@@ -103,8 +106,13 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		return nil, err
 	}
 	h.stored = newWatermark(pos)
+	if h.cityStore, err = openCity(ctx, cfg); err != nil {
+		return nil, err
+	}
+	h.city = newCityModel(h.cityStore, h.registry, part("city"))
 	if h.gate, err = policy.New(policy.Options{
 		Registry: h.registry, Series: h.series, State: h.state,
+		City: h.cityStore, Index: h.city.index, Join: h.city.join, Editor: h.city,
 		AnonymousRole: policy.Role(cfg.Auth.AnonymousRole), Logger: part("gate"),
 	}); err != nil {
 		return nil, err
@@ -141,6 +149,14 @@ func (h *hub) changed(ids []twin.DatastreamID) {
 	}
 }
 
+// wrote passes on that terminals are new or have changed: the join with the city
+// model looks where they stand.
+func (h *hub) wrote(ids []twin.DatastreamID) {
+	if h.city != nil {
+		h.city.join.Wrote(ids)
+	}
+}
+
 // Close closes the stores; Run has returned before.
 func (h *hub) Close() error {
 	var errs []error
@@ -149,6 +165,9 @@ func (h *hub) Close() error {
 	}
 	if h.series != nil {
 		errs = append(errs, h.series.Close())
+	}
+	if h.cityStore != nil {
+		errs = append(errs, h.cityStore.Close())
 	}
 	if h.registry != nil {
 		errs = append(errs, h.registry.Close())
@@ -176,6 +195,7 @@ func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func()
 		}
 		return nil
 	})
+	start("city", func(ctx context.Context) error { return h.again(ctx, &h.city.fault, h.city.Run) })
 	start("streams", func(ctx context.Context) error { return h.again(ctx, &h.streamsFault, h.streams.Run) })
 	start("mqtt", func(ctx context.Context) error { return h.mqtt.Serve(ctx, mqttLn) })
 	start("http", func(ctx context.Context) error { return h.serveHTTP(ctx, httpLn) })

@@ -13,6 +13,7 @@ import (
 
 	"cityhub/internal/api"
 	"cityhub/internal/web"
+	"cityhub/spatial/cityimport"
 	"cityhub/streams"
 	"cityhub/streams/log"
 	"cityhub/streams/sse"
@@ -61,11 +62,23 @@ func (h *hub) routes() (http.Handler, error) {
 	mux.Handle(sensorthings.Prefix, web.OpenReads(things))
 	mux.Handle(sensorthings.Prefix+"/", web.OpenReads(things))
 	mux.Handle("/api/", management)
+	if err := h.cityRoutes(mux); err != nil {
+		return nil, err
+	}
 	mux.Handle("/stream", socket)
 	mux.Handle("/stream/events", events)
 	mux.Handle("GET /problems/{code}", web.ProblemTypes())
 	mux.Handle("/", viewer.Handler())
 	served := standard(mux)
+	imports, err := h.importRoute()
+	if err != nil {
+		return nil, err
+	}
+	large, err := web.Standard(web.Options{Logger: h.logger.With("part", "http"), Verifier: h.gate, MaxBody: maxUpload + 1})
+	if err != nil {
+		return nil, err
+	}
+	imported := large(imports)
 	probed := web.Chain(probes, web.SecurityHeaders, web.Recover(h.logger.With("part", "http")))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -74,6 +87,9 @@ func (h *hub) routes() (http.Handler, error) {
 				probed.ServeHTTP(w, r)
 				return
 			}
+		case cityimport.Path:
+			imported.ServeHTTP(w, r)
+			return
 		}
 		served.ServeHTTP(w, r)
 	}), nil
@@ -105,6 +121,7 @@ func (h *hub) health(ctx context.Context) (parts []partHealth, all bool) {
 		series = h.follows(&h.seriesFault, h.stored.position())
 	}
 	add("series", series)
+	add("city", h.city.Healthy())
 	select {
 	case <-h.streams.Ready():
 		add("streams", h.follows(&h.streamsFault, h.streams.Position()))

@@ -27,6 +27,7 @@ type Terminal struct {
 	LegalBasis      string             `json:"legalBasis,omitempty"`
 	Purpose         string             `json:"purpose,omitempty"`
 	Username        string             `json:"username,omitempty" doc:"MQTT user name; absent when it has no credentials"`
+	Observes        manifest.Observes  `json:"observes,omitempty" doc:"City objects that it is declared to observe, DATASET/ID: one, or one by property"`
 	Extra           map[string]any     `json:"extra,omitempty"`
 	Updated         time.Time          `json:"updated"`
 	DatastreamCount int                `json:"datastreamCount"`
@@ -58,7 +59,7 @@ func terminalOf(i *registry.TerminalInfo) Terminal {
 	t := Terminal{
 		Code: i.Thing.Code, Thing: i.Thing.ID, Name: i.Thing.Name, NameEn: i.Thing.NameEn, Description: i.Thing.Description,
 		Domain: i.Thing.Domain, District: i.Thing.District, State: i.Thing.State, Simulated: i.Thing.Simulated,
-		Dataset: i.Dataset, LegalBasis: i.LegalBasis, Purpose: i.Purpose, Username: i.Username,
+		Dataset: i.Dataset, LegalBasis: i.LegalBasis, Purpose: i.Purpose, Observes: i.Observes, Username: i.Username,
 		Sensor: manifest.Sensor{Name: i.Sensor.Name, Description: i.Sensor.Description, EncodingType: i.Sensor.EncodingType, Metadata: i.Sensor.Metadata},
 		Extra:  i.Thing.Properties, Updated: i.Thing.Updated, DatastreamCount: i.DatastreamCount,
 	}
@@ -97,7 +98,7 @@ func manifestOf(i *registry.TerminalInfo, properties map[twin.ObservedPropertyID
 	d := terminalOf(i)
 	t := manifest.Terminal{
 		Code: d.Code, Name: d.Name, NameEn: d.NameEn, Description: d.Description, Domain: d.Domain, District: d.District, State: d.State,
-		Location: d.Location, Dataset: d.Dataset, Sensor: d.Sensor, Simulated: d.Simulated, LegalBasis: d.LegalBasis, Purpose: d.Purpose,
+		Location: d.Location, Dataset: d.Dataset, Sensor: d.Sensor, Simulated: d.Simulated, LegalBasis: d.LegalBasis, Purpose: d.Purpose, Observes: d.Observes,
 		Extra: d.Extra, Properties: []*manifest.Property{},
 	}
 	for _, ds := range i.Datastreams {

@@ -40,6 +40,7 @@ func rows() []row {
 		{"idle-mqtt", "memory of 10,000 idle MQTT connections", 3 * time.Minute, idleMQTT},
 		{"idle-ws", "memory of 1,000 idle WebSocket clients", 3 * time.Minute, idleWebSocket},
 		{"million", "1,000,000 Datastreams: import, start, memory, start after a crash", 20 * time.Minute, million},
+		{"city", "the city model: 1,000,000 houses, import, questions, vector tiles", 20 * time.Minute, city},
 		{"replay", "replay of Beijing's recorded air at full speed (needs --beijing)", 10 * time.Minute, replayRow},
 		{"series", "time-series store alone: append", 5 * time.Minute, goBenchRow(seriesBenches)},
 		{"codec", "decoders and the block codec alone", 5 * time.Minute, codecRow},

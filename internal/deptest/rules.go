@@ -4,7 +4,7 @@ package deptest
 // streams} ← cmd.
 func CityHub() Rules {
 	stores := []string{"twin/registry/...", "twin/series/...", "twin/state/...", "streams/log/...", "spatial/store/..."}
-	handlers := []string{"internal/web/...", "ingest/...", "twin/sensorthings/...", "twin/policy/...", "streams", "streams/ws/...", "streams/sse/...", "spatial/city/...", "spatial/features/...", "spatial/tiles/...", "spatial/tiles3d/...", "spatial/edr/...", "spatial/query/...", "net/http"}
+	handlers := []string{"internal/web/...", "ingest/...", "twin/sensorthings/...", "twin/policy/...", "streams", "streams/ws/...", "streams/sse/...", "spatial/city/...", "spatial/features/...", "spatial/tiles/...", "spatial/tiles3d/...", "spatial/edr/...", "spatial/objects/...", "spatial/query/...", "net/http"}
 	const nameWhy = "a package is named for its one responsibility; a drawer for everything has none"
 	return Rules{
 		Arrows: []Arrow{
@@ -60,8 +60,16 @@ func CityHub() Rules {
 				Why: "only twin/series/pebble knows Pebble; the others know the contract twin/series",
 			},
 			{
-				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/..."},
-				Why: "only the registry and the GeoPackage store know that what they keep is in SQLite; the others know their methods",
+				Import: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/...", "database/sql/..."}, In: []string{"twin/registry/...", "spatial/store/gpkg/...", "spatial/citymodel/geopackage/...", "spatial/export/..."},
+				Why: "only the registry, the GeoPackage store and the reader and the writer of GeoPackages know that what they keep is in SQLite; the others know their methods",
+			},
+			{
+				Import: []string{"github.com/parquet-go/..."}, In: []string{"spatial/export/..."},
+				Why: "only spatial/export writes Parquet; the others know its Writer",
+			},
+			{
+				Import: []string{"github.com/jackc/...", "github.com/twpayne/go-geom/..."}, In: []string{"spatial/store/postgis/..."},
+				Why: "only the PostGIS store knows PostgreSQL and EWKB; the others know the contract spatial/store",
 			},
 			{
 				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,

@@ -33,6 +33,7 @@ type View struct {
 	Store    store.Reader
 	Index    index.View
 	Observed Observed
+	Bindings Bindings
 	Edit     Editor // nil: the caller may not change the model
 }
 
@@ -67,6 +68,31 @@ type Observed interface {
 	// Range calls fn for the readings of a Datastream with from <= time < to, in
 	// order of time, until fn returns false.
 	Range(ctx context.Context, ds *Datastream, from, to time.Time, fn func(Reading) bool) error
+}
+
+// Bindings say which object each Datastream observes, and why.
+type Bindings interface {
+	// Binding is that of a Datastream; false where the caller sees no such
+	// Datastream.
+	Binding(ctx context.Context, datastream int64) (Binding, bool)
+	// Unplaced are the Datastreams after the given one that observe no object, in
+	// order of ID, at most limit, and how many the caller sees in all.
+	Unplaced(ctx context.Context, after int64, limit int) ([]Unbound, int, error)
+}
+
+// Binding is why a Datastream is bound to its object.
+type Binding struct {
+	Position int64   // store.Version.Position of the object; zero: none
+	How      string  // declared, inside, on, nearest or unplaced
+	Metres   float64 // from the terminal's place to the object
+	District string  // identifier of the district in which the terminal stands
+	Cell     string  // identifier of its cell of the unit grid
+}
+
+// Unbound is a Datastream that observes no object.
+type Unbound struct {
+	*Datastream
+	Reason string
 }
 
 // Property is an observed property.

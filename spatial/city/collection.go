@@ -6,6 +6,10 @@ import "cityhub/spatial"
 // none of the five classes, and terminals are assigned to them by place.
 const TypeDistrict = "AdministrativeDistrict"
 
+// TypeUnitGrid is the CityObject.Type of the cells of the unit grid (单元网格,
+// GB/T 30428.1) in which a city's components and events are managed.
+const TypeUnitGrid = "UnitGrid"
+
 // Collection is one of the collections in which the city model is served: by
 // OGC API - Features and Tiles, and as 3D Tiles.
 type Collection struct {

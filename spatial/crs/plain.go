@@ -78,6 +78,10 @@ func epsgNumber(code string) (int, bool) {
 	return n, err == nil && n > 0 && n < 1<<20
 }
 
+// VerticalEPSG is the datum of a vertical CRS with an EPSG code, known here or
+// not.
+func VerticalEPSG(code int) VerticalDatum { return verticalOf(strconv.Itoa(code)) }
+
 func verticalOf(code string) VerticalDatum { return VerticalDatum("EPSG:" + code) }
 
 // Plain is c as objects carry it.

@@ -3,8 +3,21 @@
 // microseconds. It is a view of the city model's store, which has the rest.
 //
 // Coordinates are WGS 84 degrees, longitude first; distances are metres on the
-// ground, computed in the plane at the latitude asked about, which at the size
-// of a city is exact to some millimetres.
+// ellipsoid, computed in a plane at the latitude between the two geometries:
+// below 1 km exact to 0.01 mm, below 20 km to 2 cm.
+//
+// Guarantees:
+//   - Footprints are rounded to 1e-7 degrees, 11 mm or less, and so is what
+//     Search and Containing ask for: what meets exactly is always found.
+//     Geometries closer than ContactMetres count as touching.
+//   - A million buildings take about 110 bytes each (DESIGN.md).
+//   - Search, Containing and Shape allocate nothing; what others allocate does not
+//     depend on the number of objects that they look at.
+//   - A View never changes. Making one and reading through one waits for nobody,
+//     and nobody waits for it.
+//
+// An Index and its Views are safe for concurrent use. The package starts no
+// goroutine.
 package index
 
 import (
@@ -35,14 +48,18 @@ type View interface {
 	// Find finds an object by its key.
 	Find(store.Key) (Ref, bool)
 	// Search calls fn for the objects whose bound meets b until fn returns false.
+	// A bound whose west is greater than its east crosses the antimeridian.
 	Search(b orb.Bound, o Options, fn func(Ref) bool)
-	// Containing calls fn for the objects with a surface in which the point lies.
+	// Containing calls fn for the objects with a surface in which the point lies;
+	// a point on its edge does.
 	Containing(lon, lat float64, o Options, fn func(Ref) bool)
 	// Meeting calls fn for the objects whose footprint is at most metres from g,
-	// with the distance; zero metres: that have a point in common with g.
+	// with the distance; zero metres: that have a point in common with g. It stops
+	// when fn returns false. Areas count with all that is within them. An orb.Bound
+	// is a rectangle; g may be of any other kind of geometry, also a collection.
 	Meeting(g orb.Geometry, metres float64, o Options, fn func(ref Ref, metres float64) bool)
 	// Nearest is the k objects nearest to g, at most maxMetres away, the nearest
-	// first.
+	// first, of equally near ones the one with the lesser Ref.
 	Nearest(g orb.Geometry, maxMetres float64, k int, o Options) []Near
 }
 

@@ -53,6 +53,26 @@ type Reader interface {
 	// Parts are the objects that are parts of one at a time, ordered by ID:
 	// those that name it as a parent and those it names as children.
 	Parts(ctx context.Context, key Key, at time.Time) ([]*Version, error)
+	// LastImport is the number of the last import that changed something; zero:
+	// there was none. Numbers only go up.
+	LastImport(ctx context.Context) (int64, error)
+	// Changes calls fn for each object that an import with a number above after
+	// stored or ended, once, as it is now, in no particular order, and gives the
+	// number of the last import that this takes in: for the next call. After zero
+	// these are all objects. All is of one moment, also what other nodes import
+	// beside it comes wholly or not at all. It is streamed: fn is to be quick. An
+	// error of fn ends it and comes back as it is. NotFound where after is above
+	// the last import: what follows the store followed another one, and begins
+	// again with zero.
+	Changes(ctx context.Context, after int64, fn func(Change) error) (int64, error)
+}
+
+// Change is what became of an object.
+type Change struct {
+	Position int64 // Version.Position of the object
+	// Version is the one that is valid now, with its footprint and without its
+	// geometries, for the caller to keep; nil: none is.
+	Version *Version
 }
 
 // Key identifies an object over all its versions.
@@ -74,9 +94,13 @@ type Version struct {
 	// Footprint is the object on the map: MultiPoint, MultiLine or MultiSurface
 	// without heights; nil where it has no geometry.
 	Footprint *spatial.Geometry
-	Position  int64 // in the order of Query; the same in all versions
-	ValidFrom time.Time
-	ValidTo   time.Time // zero: still valid
+	// LowMetres and HighMetres are the heights of the lowest and the highest
+	// point of all geometries above the vertical datum; both NaN where none of
+	// them has heights.
+	LowMetres, HighMetres float64
+	Position              int64 // in the order of Query; the same in all versions
+	ValidFrom             time.Time
+	ValidTo               time.Time // zero: still valid
 }
 
 // ImportOptions describe an import.
@@ -86,19 +110,21 @@ type ImportOptions struct {
 	// and that do not come are no longer valid.
 	Complete bool
 	// End are identifiers of objects of the data set that are no longer valid.
-	// One that is not valid now is NotFound and nothing is stored.
+	// One that is not valid now is NotFound, one that comes twice or among the
+	// objects as well is Invalid, and nothing is stored.
 	End []string
-	// DryRun checks and counts everything and stores nothing.
+	// DryRun checks and counts everything and stores nothing; the result has no
+	// time.
 	DryRun bool
 }
 
 // ImportResult counts what an import did.
 type ImportResult struct {
-	At        time.Time // its time: ValidFrom of what it stored; zero when nothing changed
+	At        time.Time // its time: ValidFrom of what it stored; zero when nothing was stored
 	Added     int
 	Updated   int
 	Unchanged int
-	Ended     int // with ImportOptions.Complete
+	Ended     int // because of ImportOptions.Complete or End
 }
 
 // BBox is a rectangle in degrees. A box whose West is greater than its East
@@ -179,8 +205,8 @@ type Code string
 // The codes.
 const (
 	Invalid     Code = "invalid"     // what was asked for or given cannot be
-	NotFound    Code = "not-found"   // there is no such object
-	Conflict    Code = "conflict"    // the file is somebody else's or of a newer cityhub
+	NotFound    Code = "not-found"   // there is no such object or import
+	Conflict    Code = "conflict"    // the file or database is somebody else's or of a newer cityhub
 	Corrupt     Code = "corrupt"     // what is stored cannot be read
 	Unavailable Code = "unavailable" // disk full, locked, no permission, closed
 )

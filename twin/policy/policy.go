@@ -25,9 +25,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cityhub/spatial/city"
+	"cityhub/spatial/store"
 	"cityhub/twin"
 	"cityhub/twin/registry"
 	"cityhub/twin/series"
+	"cityhub/twin/state"
 )
 
 // Live is the latest value of every Datastream; *state.State is one.
@@ -46,6 +49,14 @@ type Options struct {
 	// RoleAdmin is for tests only: it opens everything to everybody.
 	AnonymousRole Role
 	Logger        *slog.Logger // nil: no log
+
+	// City, Index and Join are the city model, what of it is valid now, and what
+	// is observed on it; all nil: the hub has none. Editor changes the model for
+	// those who may.
+	City   store.Reader
+	Index  Indexer
+	Join   *state.Join
+	Editor city.Editor
 }
 
 // Gate makes Views. See the package comment.
@@ -53,6 +64,9 @@ type Gate struct {
 	o       Options
 	current atomic.Pointer[catalogue]
 	refresh sync.Mutex // one refresh at a time
+
+	properties propertyCache
+	extents    extentCache
 }
 
 // catalogue is what the Datasets say about who sees what, at one version of
@@ -62,6 +76,7 @@ type catalogue struct {
 	failed   bool // could not be read: nothing is open
 	datasets map[twin.DatasetID]twin.Dataset
 	all      []twin.Dataset   // in order of id
+	codes    []string         // of the unconditionally open, ascending
 	open     []twin.DatasetID // unconditionally open, ascending
 	openBits []uint64         // the same by id
 }
@@ -144,12 +159,14 @@ func (g *Gate) reload(ctx context.Context) (*catalogue, error) {
 			continue
 		}
 		c.open = append(c.open, d.ID)
+		c.codes = append(c.codes, d.Code)
 		if need := int(d.ID>>6) + 1; need > len(c.openBits) {
 			c.openBits = append(c.openBits, make([]uint64, need-len(c.openBits))...)
 		}
 		c.openBits[d.ID>>6] |= 1 << (d.ID & 63)
 	}
 	slices.Sort(c.open)
+	slices.Sort(c.codes)
 	g.current.Store(c)
 	return c, nil
 }

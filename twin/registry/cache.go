@@ -296,6 +296,17 @@ func (r *Registry) publish(ch *changes) {
 	if ch.datasets {
 		r.datasetVersion.Add(1)
 	}
+	if wrote := r.o.Wrote; wrote != nil && len(ch.terminals) > 0 {
+		var ids []twin.DatastreamID
+		if ch.drop == nil {
+			for _, ds := range ch.fresh {
+				ids = append(ids, ds.ID)
+			}
+		}
+		if ch.drop != nil || len(ids) > 0 {
+			wrote(ids)
+		}
+	}
 	switch {
 	case r.o.Changed == nil:
 	case ch.datasets || ch.all:

@@ -10,6 +10,7 @@ import (
 	"unique"
 
 	"cityhub/twin"
+	"cityhub/twin/registry/manifest"
 )
 
 // querier is a *sql.DB or a *sql.Tx.
@@ -55,7 +56,7 @@ func scanThing(row scanner, t *twin.Thing, more ...any) error {
 const (
 	datastreamSQL = `SELECT d.id, d.thing_id, d.property_id, d.property, d.sensor_id, d.dataset_id, d.result, d.name, d.retired, u.name, u.symbol, u.code
 		FROM datastreams d JOIN units u ON u.id = d.unit_id WHERE `
-	thingOfSQL = `SELECT t.id, t.code, t.name, t.name_en, t.domain, t.district, t.simulated, l.lon, l.lat
+	thingOfSQL = `SELECT t.id, t.code, t.name, t.name_en, t.domain, t.district, t.simulated, t.observes, l.lon, l.lat
 		FROM things t LEFT JOIN locations l ON l.id = t.location_id WHERE t.id IN (SELECT d.thing_id FROM datastreams d WHERE `
 )
 
@@ -68,12 +69,19 @@ func loadDatastreams(ctx context.Context, q querier, where string, args []any, f
 	}
 	type thing struct {
 		twin.Datastream
+		observes manifest.Observes
 	}
 	byID := map[twin.ThingID]*thing{}
 	for things.Next() {
 		var t thing
 		var lon, lat sql.NullFloat64
-		if err := things.Scan(&t.Thing, &t.Terminal, &t.ThingName, &t.ThingNameEn, &t.Domain, &t.District, &t.Simulated, &lon, &lat); err != nil {
+		var observes string
+		if err := things.Scan(&t.Thing, &t.Terminal, &t.ThingName, &t.ThingNameEn, &t.Domain, &t.District, &t.Simulated, &observes, &lon, &lat); err != nil {
+			return errors.Join(err, things.Close())
+		}
+		var err error
+		if t.observes, err = manifest.ParseObserves(observes); err != nil {
+			err = &twin.Error{Code: twin.CodeCorrupt, Op: "load Datastreams", Message: "what " + t.Terminal + " observes is not readable", Err: err}
 			return errors.Join(err, things.Close())
 		}
 		t.Lon, t.Lat = math.NaN(), math.NaN()
@@ -113,6 +121,7 @@ func loadDatastreams(ctx context.Context, q querier, where string, args []any, f
 		ds.PropertyName = intern(string(property))
 		ds.Result = twin.ResultType(intern(string(result)))
 		ds.Name = dsName
+		ds.Observes = t.observes.Of(ds.PropertyName)
 		ds.Unit = twin.Unit{Name: intern(unitName), Symbol: intern(unitSymbol), Code: intern(unitCode)}
 		fn(&ds, retired)
 	}

@@ -20,6 +20,7 @@ type TerminalInfo struct {
 	Sensor     twin.Sensor
 	LegalBasis string
 	Purpose    string
+	Observes   manifest.Observes
 	Username   string // empty: the terminal has no credentials
 	// DatastreamCount is of those in use; Datastreams has the retired ones too
 	// and is filled by TerminalInfo alone, in order of the property's name.
@@ -33,7 +34,7 @@ type TerminalDatastream struct {
 	Retired bool // no longer a property of the terminal
 }
 
-const infoSQL = `SELECT ` + thingColumns + `, ` + locationColumns + `, ds.code, s.id, s.name, s.description, s.encoding_type, s.metadata, t.legal_basis, t.purpose, coalesce(c.username, ''),
+const infoSQL = `SELECT ` + thingColumns + `, ` + locationColumns + `, ds.code, s.id, s.name, s.description, s.encoding_type, s.metadata, t.legal_basis, t.purpose, t.observes, coalesce(c.username, ''),
 	(SELECT count(*) FROM datastreams d WHERE d.thing_id = t.id AND d.retired = 0)
 	FROM things t JOIN datasets ds ON ds.id = t.dataset_id JOIN sensors s ON s.id = t.sensor_id
 	LEFT JOIN locations l ON l.id = t.location_id LEFT JOIN credentials c ON c.thing_id = t.id`
@@ -43,10 +44,14 @@ func scanInfo(row scanner, i *TerminalInfo) error {
 		id                sql.NullInt64
 		name, desc, datum sql.NullString
 		lon, lat, height  sql.NullFloat64
+		observes          string
 	)
 	s := &i.Sensor
 	err := scanThing(row, &i.Thing, &id, &name, &desc, &lon, &lat, &height, &datum, &i.Dataset,
-		&s.ID, &s.Name, &s.Description, &s.EncodingType, &s.Metadata, &i.LegalBasis, &i.Purpose, &i.Username, &i.DatastreamCount)
+		&s.ID, &s.Name, &s.Description, &s.EncodingType, &s.Metadata, &i.LegalBasis, &i.Purpose, &observes, &i.Username, &i.DatastreamCount)
+	if err == nil {
+		i.Observes, err = manifest.ParseObserves(observes)
+	}
 	if err != nil || !id.Valid {
 		return err
 	}
@@ -190,19 +195,24 @@ func (r *Registry) Export(ctx context.Context) (*manifest.Manifest, error) {
 		return nil, dbError(op, err)
 	}
 	index := map[int64]int{}
-	err = each(ctx, tx, `SELECT t.id, t.code, t.name, t.name_en, t.description, t.domain, t.district, t.state, t.simulated, t.legal_basis, t.purpose, t.extra,
+	err = each(ctx, tx, `SELECT t.id, t.code, t.name, t.name_en, t.description, t.domain, t.district, t.state, t.simulated, t.legal_basis, t.purpose, t.observes, t.extra,
 		l.lon, l.lat, l.height, coalesce(l.height_datum, ''), ds.code, s.name, s.description, s.encoding_type, s.metadata
 		FROM things t JOIN datasets ds ON ds.id = t.dataset_id JOIN sensors s ON s.id = t.sensor_id LEFT JOIN locations l ON l.id = t.location_id ORDER BY t.id`, func(rows *sql.Rows) error {
 		var (
 			t        = manifest.Terminal{Properties: []*manifest.Property{}}
 			id       int64
 			extra    string
+			observes string
 			lon, lat sql.NullFloat64
 			height   *float64
 			datum    string
 		)
-		if err := rows.Scan(&id, &t.Code, &t.Name, &t.NameEn, &t.Description, &t.Domain, &t.District, &t.State, &t.Simulated, &t.LegalBasis, &t.Purpose, &extra,
+		if err := rows.Scan(&id, &t.Code, &t.Name, &t.NameEn, &t.Description, &t.Domain, &t.District, &t.State, &t.Simulated, &t.LegalBasis, &t.Purpose, &observes, &extra,
 			&lon, &lat, &height, &datum, &t.Dataset, &t.Sensor.Name, &t.Sensor.Description, &t.Sensor.EncodingType, &t.Sensor.Metadata); err != nil {
+			return err
+		}
+		var err error
+		if t.Observes, err = manifest.ParseObserves(observes); err != nil {
 			return err
 		}
 		if lon.Valid {

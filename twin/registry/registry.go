@@ -68,6 +68,10 @@ type Options struct {
 	// and the right of a token included. New terminals and Datastreams alone
 	// are no such change. It must not block.
 	Changed func(ids []twin.DatastreamID)
+	// Wrote, when set, is called after a write that made or changed terminals:
+	// with their Datastreams or, where there are many, with nil. It must not
+	// block.
+	Wrote func(ids []twin.DatastreamID)
 }
 
 // Registry is an open registry. See the package comment.

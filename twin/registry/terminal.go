@@ -105,9 +105,9 @@ func (w *writer) createTerminal(t *manifest.Terminal, extra string, digest []byt
 		}
 		location.Valid = true
 	}
-	id, err := w.insert(`INSERT INTO things (code, name, name_en, description, domain, district, state, simulated, location_id, dataset_id, sensor_id, legal_basis, purpose, extra, digest, updated_ns)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		t.Code, t.Name, t.NameEn, t.Description, string(t.Domain), t.District, string(t.State), t.Simulated, location, int64(dataset), sensor, t.LegalBasis, t.Purpose, extra, digest, w.nowNs)
+	id, err := w.insert(`INSERT INTO things (code, name, name_en, description, domain, district, state, simulated, location_id, dataset_id, sensor_id, legal_basis, purpose, extra, observes, digest, updated_ns)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		t.Code, t.Name, t.NameEn, t.Description, string(t.Domain), t.District, string(t.State), t.Simulated, location, int64(dataset), sensor, t.LegalBasis, t.Purpose, extra, t.Observes.Text(), digest, w.nowNs)
 	if err != nil {
 		return 0, err
 	}
@@ -201,8 +201,8 @@ func (w *writer) updateTerminal(id twin.ThingID, location sql.NullInt64, t *mani
 	if err != nil {
 		return err
 	}
-	if _, err := w.exec(`UPDATE things SET name = ?, name_en = ?, description = ?, domain = ?, district = ?, state = ?, simulated = ?, location_id = ?, dataset_id = ?, sensor_id = ?, legal_basis = ?, purpose = ?, extra = ?, digest = ?, updated_ns = ? WHERE id = ?`,
-		t.Name, t.NameEn, t.Description, string(t.Domain), t.District, string(t.State), t.Simulated, location, int64(dataset), sensor, t.LegalBasis, t.Purpose, extra, digest, w.nowNs, int64(id)); err != nil {
+	if _, err := w.exec(`UPDATE things SET name = ?, name_en = ?, description = ?, domain = ?, district = ?, state = ?, simulated = ?, location_id = ?, dataset_id = ?, sensor_id = ?, legal_basis = ?, purpose = ?, extra = ?, observes = ?, digest = ?, updated_ns = ? WHERE id = ?`,
+		t.Name, t.NameEn, t.Description, string(t.Domain), t.District, string(t.State), t.Simulated, location, int64(dataset), sensor, t.LegalBasis, t.Purpose, extra, t.Observes.Text(), digest, w.nowNs, int64(id)); err != nil {
 		return err
 	}
 	if drop != 0 {

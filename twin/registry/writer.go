@@ -311,7 +311,7 @@ func fields(b []byte, texts ...string) []byte {
 // Passwords are not in it. The order of the properties does not count.
 func (w *writer) digest(t *manifest.Terminal, extra string) ([sha256.Size]byte, error) {
 	b := fields(w.buf[:0], t.Code, t.Name, t.NameEn, t.Description, string(t.Domain), t.District, string(t.State), t.Dataset,
-		t.Sensor.Name, t.Sensor.Description, t.Sensor.EncodingType, t.Sensor.Metadata, t.LegalBasis, t.Purpose, extra)
+		t.Sensor.Name, t.Sensor.Description, t.Sensor.EncodingType, t.Sensor.Metadata, t.LegalBasis, t.Purpose, extra, t.Observes.Text())
 	simulated := byte(0)
 	if t.Simulated {
 		simulated = 1

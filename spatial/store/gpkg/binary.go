@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"cityhub/spatial"
 	"cityhub/spatial/store"
@@ -99,6 +100,9 @@ func envelope(b []byte) (store.BBox, error) {
 		order := byteOrder(b[3] & 1)
 		f := func(i int) float64 { return math.Float64frombits(order.Uint64(b[8+8*i:])) }
 		return store.BBox{West: f(0), East: f(1), South: f(2), North: f(3)}, nil
+	}
+	if b == nil {
+		return store.BBox{Empty: true}, nil
 	}
 	g, err := decodeGeometry(b)
 	if err != nil || g == nil {
@@ -242,6 +246,7 @@ func (d *wkbReader) points(g *spatial.Geometry, n int) {
 		d.fail("ends too early")
 		return
 	}
+	g.XYZ = slices.Grow(g.XYZ, 3*n)
 	for range n {
 		x, y := math.Float64frombits(d.order.Uint64(d.b)), math.Float64frombits(d.order.Uint64(d.b[8:]))
 		d.b = d.b[8*d.dims:]

@@ -42,7 +42,8 @@ var _ store.Store = (*Store)(nil)
 type Options struct {
 	Path  string           // the file, created where it is missing; required
 	Clock func() time.Time // nil: time.Now
-	// Readers is the number of reading connections; 0: 4.
+	// Readers is the number of queries that are answered at a time, and half
+	// that of the reading connections; 0: 4.
 	Readers int
 }
 
@@ -53,6 +54,9 @@ type Store struct {
 	read  *sql.DB
 	// writing admits one writer; a channel, so that waiting respects a context.
 	writing chan struct{}
+
+	// readers are those that are free; closed with the store.
+	readers chan *reader
 
 	closeOnce sync.Once
 	closeErr  error
@@ -88,8 +92,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, s.write.Close())
 	}
 	pragmas = url.Values{"_pragma": {"busy_timeout(10000)", "cache_size(-16384)", "query_only(ON)"}, "_txlock": {"deferred"}}
-	if s.read, err = openDB(name, pragmas, o.Readers); err != nil {
+	// As many again for what is counted and measured.
+	if s.read, err = openDB(name, pragmas, 2*o.Readers); err != nil {
 		return nil, errors.Join(fail(op, err), s.write.Close())
+	}
+	s.readers = make(chan *reader, o.Readers)
+	for range o.Readers {
+		s.readers <- &reader{}
 	}
 	return s, nil
 }
@@ -132,7 +141,12 @@ func (s *Store) prepare(ctx context.Context, op string) error {
 		if err := tx.QueryRowContext(ctx, `SELECT schema FROM cityhub_model`).Scan(&has); err != nil {
 			return fail(op, err)
 		}
-		if has != schemaVersion {
+		if has < schemaVersion {
+			if err := migrate(ctx, tx, op, has); err != nil {
+				return fail(op, err)
+			}
+		}
+		if has > schemaVersion {
 			return &store.Error{Code: store.Conflict, Op: op, Field: "Path", Message: "the file has schema " + strconv.Itoa(has) + ", this cityhub knows " + strconv.Itoa(schemaVersion), Hint: "start the newer cityhub that wrote it"}
 		}
 	}
@@ -151,7 +165,7 @@ func (s *Store) prepare(ctx context.Context, op string) error {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.writing <- struct{}{} // never given back: no import begins any more
-		err := s.read.Close()
+		err := errors.Join(s.closeReaders(), s.read.Close())
 		_, check := s.write.ExecContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`)
 		s.closeErr = errors.Join(err, check, s.write.Close())
 	})

@@ -2,22 +2,13 @@ package gpkg
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"iter"
 	"time"
 
 	"cityhub/spatial"
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
-
-const (
-	batchObjects = 256
-	batchBytes   = 4 << 20
-	batchesAhead = 2 // that wait for the writer
-)
-
-var errStopped = errors.New("stopped")
 
 // Import stores objects as one transaction. It calls objects in the caller's
 // goroutine and writes in a second one.
@@ -33,20 +24,31 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		return none, fail(op, ctx.Err())
 	}
 	defer func() { <-s.writing }()
+	// What was committed goes from the log to the file before this import fills
+	// the log: if it then fills the disk, the log can be cut off.
+	if _, err := s.write.ExecContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`); err != nil {
+		return none, fail(op, err)
+	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return none, fail(op, err)
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	committed := false
+	defer func() {
+		if !committed {
+			_ = tx.Rollback() // SQLite may have done it itself
+			s.cutLog()
+		}
+	}()
 	// The driver starts a goroutine for each statement under a context that can
-	// end; feed looks at ctx itself, for each batch.
+	// end; Feed looks at ctx itself, for each batch.
 	w, err := newWriter(context.WithoutCancel(ctx), tx, op, o.Dataset, s.o.Clock())
 	if err != nil {
 		return none, fail(op, err)
 	}
-	seen, err := w.feed(ctx, objects)
+	seen, err := record.Feed(ctx, record.Options{Op: op, Footprint: footprintBlob}, objects, w.put)
 	if err == nil {
-		err = w.finish(o.Complete, seen)
+		err = w.finish(o, seen)
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -57,84 +59,24 @@ func (s *Store) Import(ctx context.Context, o store.ImportOptions, objects iter.
 		}
 		return none, fail(op, err)
 	}
-	if o.DryRun {
-		w.result.At = time.Time{}
-		return w.result, nil
-	}
-	if w.result.Added+w.result.Updated+w.result.Ended == 0 {
+	if o.DryRun || w.result.Added+w.result.Updated+w.result.Ended == 0 {
 		w.result.At = time.Time{}
 		return w.result, nil
 	}
 	if err := tx.Commit(); err != nil {
 		return none, fail(op, err)
 	}
+	committed = true
 	return w.result, nil
 }
 
-// feed encodes objects while w writes those before. It gives the keys of all.
-func (w *writer) feed(ctx context.Context, objects iter.Seq2[*spatial.CityObject, error]) (map[[16]byte]struct{}, error) {
-	batches := make(chan []*row, batchesAhead)
-	stopped := make(chan struct{})
-	var failed error // of the writer; read after stopped is closed
-	go func() {
-		defer close(stopped)
-		for batch := range batches {
-			for _, r := range batch {
-				if failed = w.put(r); failed != nil {
-					return
-				}
-			}
-		}
-	}()
-	seen := make(map[[16]byte]struct{})
-	enc := newEncoder(w.op)
-	var batch []*row
-	size := 0
-	send := func() error {
-		if err := ctx.Err(); err != nil || len(batch) == 0 {
-			return err
-		}
-		select {
-		case batches <- batch:
-			batch, size = make([]*row, 0, batchObjects), 0
-			return nil
-		case <-stopped:
-			return errStopped
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	read := func() error {
-		for o, err := range objects {
-			if err != nil {
-				return &store.Error{Code: store.Invalid, Op: w.op, Message: "the source cannot be read", Hint: "nothing was stored", Err: err}
-			}
-			r, err := enc.row(o)
-			if err != nil {
-				return err
-			}
-			if _, twice := seen[r.key]; twice {
-				return enc.fault(o, "ID", "give each object of the data set an identifier of its own", fmt.Errorf("it comes twice"))
-			}
-			seen[r.key] = struct{}{}
-			batch = append(batch, r)
-			if size += len(r.geometries) + len(r.geom) + len(r.attributes); len(batch) >= batchObjects || size >= batchBytes {
-				if err := send(); err != nil {
-					return err
-				}
-			}
-		}
-		return send()
-	}
-	err := func() error {
-		defer func() { // also when objects panics: the writer must have ended before the rollback
-			close(batches)
-			<-stopped
-		}()
-		return read()
-	}()
-	if failed != nil {
-		return nil, failed
-	}
-	return seen, err
+// cutLog gives back the room that an import which was not committed has taken in
+// the log, unless a reader is at work: then the next import uses the log again.
+func (s *Store) cutLog() {
+	ctx := context.Background()
+	_, _ = s.write.ExecContext(ctx, `PRAGMA busy_timeout(0)`) // it is a matter of tidiness only
+	_, _ = s.write.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`)
+	_, _ = s.write.ExecContext(ctx, `PRAGMA busy_timeout(10000)`)
 }
+
+func footprintBlob(b []byte, f *spatial.Geometry) ([]byte, error) { return appendGeometry(b, f), nil }

@@ -86,44 +86,38 @@ func (s *Store) Query(ctx context.Context, q store.Query) (store.Page, error) {
 		query += ` UNION ALL ` + past(geometries) + ` WHERE ` + c.then
 		args = append(args, c.thenArgs...)
 	}
-	rows, err := s.read.QueryContext(ctx, query+` ORDER BY 1`, args...)
-	if err != nil {
-		return page, fail(op, err)
-	}
-	defer func() { _ = rows.Close() }() // Err below has what matters
-	for rows.Next() {
-		v, err := scan(op, rows)
-		if err != nil {
-			return store.Page{}, err
-		}
+	err := s.each(ctx, op, func(sc *scanner) (bool, error) {
 		if q.BBox != nil {
-			if v.Footprint == nil {
-				continue
+			b, err := envelope(sc.geom())
+			if err != nil {
+				return false, &store.Error{Code: store.Corrupt, Op: op, Field: tableOf(q.Class) + ".geom", Err: err}
 			}
-			if b := v.Footprint.Bounds(); !q.BBox.Intersects(b.Min[0], b.Min[1], b.Max[0], b.Max[1]) {
-				continue
+			if b.Empty || !q.BBox.Intersects(b.West, b.South, b.East, b.North) {
+				return true, nil
 			}
+		}
+		v, err := sc.version()
+		if err != nil {
+			return false, err
 		}
 		if q.Keep != nil {
 			geometries := v.Object.Geometries
 			v.Object.Geometries = nil
 			keep, err := q.Keep(v)
-			if err != nil {
-				return store.Page{}, err
-			}
-			if !keep {
-				continue
+			if err != nil || !keep {
+				return true, err
 			}
 			v.Object.Geometries = geometries
 		}
 		if len(page.Versions) == limit {
 			page.Next = page.Versions[limit-1].Position
-			return page, nil
+			return false, nil
 		}
 		page.Versions = append(page.Versions, v)
-	}
-	if err := rows.Err(); err != nil {
-		return store.Page{}, fail(op, err)
+		return true, nil
+	}, query+` ORDER BY 1`, args...)
+	if err != nil {
+		return store.Page{}, err
 	}
 	return page, nil
 }

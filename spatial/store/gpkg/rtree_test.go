@@ -7,6 +7,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/storetest"
 )
 
 // TestBuiltIndex builds an R*Tree of three levels, asks it, and lets SQLite
@@ -16,7 +17,7 @@ func TestBuiltIndex(t *testing.T) {
 		s := open(t, filepath.Join(t.TempDir(), "city.gpkg"), time.Now)
 		put := func(k int, name string) {
 			t.Helper()
-			if _, err := s.Import(t.Context(), store.ImportOptions{Dataset: "d", Complete: true}, features(k, name)); err != nil {
+			if _, err := s.Import(t.Context(), store.ImportOptions{Dataset: "d", Complete: true}, storetest.Features(k, name, 0)); err != nil {
 				t.Fatal(err)
 			}
 			checkFile(t, s.write)
@@ -31,7 +32,7 @@ func TestBuiltIndex(t *testing.T) {
 		}
 		q := store.Query{Class: spatial.ClassBuilding, BBox: &store.BBox{West: 120.30195, South: 30.9, East: 120.30385, North: 31.00025}}
 		want := int64(0)
-		for o := range features(n, "a") {
+		for o := range storetest.Features(n, "a", 0) {
 			b := o.Bounds()
 			if q.BBox.Intersects(b.Min[0], b.Min[1], b.Max[0], b.Max[1]) {
 				want++

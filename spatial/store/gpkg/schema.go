@@ -1,6 +1,7 @@
 package gpkg
 
 import (
+	"strconv"
 	"strings"
 
 	"cityhub/spatial"
@@ -9,7 +10,7 @@ import (
 const (
 	applicationID = 0x47504B47 // "GPKG", OGC 12-128r17 requirement 2
 	userVersion   = 10300      // GeoPackage 1.3
-	schemaVersion = 1          // of the cityhub tables
+	schemaVersion = 2          // of the cityhub tables
 )
 
 // table is the feature table of a class.
@@ -42,13 +43,13 @@ func tableOf(class spatial.Class) string {
 
 // columns are those of a version, common to the feature tables and the history.
 const columns = `fid, geom, dataset, id, type, name, cim_level, attributes, parents, children, height_m, base_m, height_from,` +
-	` source_epsg, height_epsg, height_datum, source_file, source_line, source_offset, version, valid_from`
+	` source_epsg, height_epsg, height_datum, source_file, source_line, source_offset, version, valid_from, low_m, high_m`
 
 const columnTypes = `
 	geom GEOMETRY, dataset TEXT NOT NULL, id TEXT NOT NULL, type TEXT, name TEXT, cim_level INTEGER,
 	attributes TEXT NOT NULL, parents TEXT, children TEXT, height_m DOUBLE, base_m DOUBLE, height_from TEXT,
 	source_epsg INTEGER NOT NULL, height_epsg INTEGER, height_datum TEXT,
-	source_file TEXT, source_line INTEGER, source_offset INTEGER, version INTEGER NOT NULL, valid_from DATETIME NOT NULL`
+	source_file TEXT, source_line INTEGER, source_offset INTEGER, version INTEGER NOT NULL, valid_from DATETIME NOT NULL, low_m DOUBLE, high_m DOUBLE`
 
 const wgs84WKT = `GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],AXIS["Latitude",NORTH],AXIS["Longitude",EAST],AUTHORITY["EPSG","4326"]]`
 
@@ -75,15 +76,16 @@ CREATE TABLE gpkg_geometry_columns (table_name TEXT NOT NULL, column_name TEXT N
 CREATE TABLE gpkg_extensions (table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL, scope TEXT NOT NULL,
 	CONSTRAINT ge_tce UNIQUE (table_name, column_name, extension_name));
 CREATE TABLE cityhub_model (one INTEGER PRIMARY KEY CHECK (one = 1), schema INTEGER NOT NULL, last_fid INTEGER NOT NULL, last_version INTEGER NOT NULL, last_import DATETIME);
-INSERT INTO cityhub_model VALUES (1, 1, 0, 0, NULL);
+INSERT INTO cityhub_model VALUES (1, ` + strconv.Itoa(schemaVersion) + `, 0, 0, NULL);
 CREATE TABLE cityhub_import (id INTEGER PRIMARY KEY AUTOINCREMENT, dataset TEXT NOT NULL, at DATETIME NOT NULL, complete INTEGER NOT NULL,
-	added INTEGER NOT NULL, updated INTEGER NOT NULL, unchanged INTEGER NOT NULL, ended INTEGER NOT NULL);
+	added INTEGER NOT NULL, updated INTEGER NOT NULL, unchanged INTEGER NOT NULL, ended INTEGER NOT NULL, version INTEGER NOT NULL DEFAULT 0);
 INSERT INTO gpkg_contents (table_name, data_type, identifier, description) VALUES ('cityhub_import', 'attributes', '导入 Imports', 'The imports that changed the city model');
 CREATE TABLE cityhub_version (version INTEGER PRIMARY KEY, hash BLOB NOT NULL, geometries BLOB NOT NULL);
 CREATE TABLE cityhub_part (dataset TEXT NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (dataset, parent, child)) WITHOUT ROWID;
 CREATE TABLE cityhub_history (class TEXT NOT NULL, valid_to DATETIME NOT NULL, fid INTEGER NOT NULL,` + strings.Replace(columnTypes, "version INTEGER NOT NULL", "version INTEGER PRIMARY KEY", 1) + `);
 CREATE INDEX cityhub_history_object ON cityhub_history (dataset, id, version);
 CREATE INDEX cityhub_history_order ON cityhub_history (class, fid, version);
+CREATE INDEX cityhub_history_end ON cityhub_history (valid_to);
 `)
 	for _, name := range []string{"cityhub_model", "cityhub_version", "cityhub_part", "cityhub_history"} {
 		b.WriteString(`INSERT INTO gpkg_extensions VALUES ('` + name + `', NULL, 'cityhub_city_model', 'cityhub: spatial/store/gpkg/FORMAT.md', 'read-write');` + "\n")
@@ -92,6 +94,7 @@ CREATE INDEX cityhub_history_order ON cityhub_history (class, fid, version);
 		b.WriteString(strings.NewReplacer("<t>", t.name, "<title>", t.title, "<about>", t.about).Replace(`
 CREATE TABLE <t> (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,` + columnTypes + `);
 CREATE UNIQUE INDEX <t>_object ON <t> (dataset, id);
+CREATE INDEX <t>_version ON <t> (version);
 INSERT INTO gpkg_contents (table_name, data_type, identifier, description, srs_id) VALUES ('<t>', 'features', '<title>', '<about>', 4326);
 INSERT INTO gpkg_geometry_columns VALUES ('<t>', 'geom', 'GEOMETRY', 4326, 0, 0);
 INSERT INTO gpkg_extensions VALUES ('<t>', 'geom', 'gpkg_rtree_index', 'http://www.geopackage.org/spec120/#extension_rtree', 'write-only');

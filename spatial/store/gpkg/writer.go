@@ -4,17 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"cityhub/spatial/store"
+	"cityhub/spatial/store/internal/record"
 )
 
-// timeFormat is GeoPackage's DATETIME in UTC; it sorts as text.
-const timeFormat = "2006-01-02T15:04:05.000Z"
+const (
+	// timeFormat is GeoPackage's DATETIME in UTC; it sorts as text.
+	timeFormat = "2006-01-02T15:04:05.000Z"
 
-// writer is one import's transaction.
+	// Rows of one INSERT, and objects of one look-up: enough to make SQLite's
+	// work larger than that around it.
+	insertRows = 16
+	lookRows   = 64
+)
+
+// writer is one import's transaction. Its goroutine is the one that feeds it.
 type writer struct {
 	ctx     context.Context
 	tx      *sql.Tx
@@ -27,24 +36,35 @@ type writer struct {
 	result  store.ImportResult
 
 	tables   []tableWriter
-	hash     *sql.Stmt
-	past     *sql.Stmt
-	geometry *sql.Stmt
-	part     *sql.Stmt
-	args     []any
+	prepared map[string]*sql.Stmt
+	blobs    []any // of cityhub_version, that wait
 }
 
+// tableWriter is what an import does to one feature table.
 type tableWriter struct {
 	table
-	find, insert, index, archive, remove, unindex *sql.Stmt
-	extent                                        store.BBox // of what was added
-	changed, shrunk                               bool
-	empty                                         bool // it was, and so its R*Tree is built at the end
-	entries                                       []rtreeEntry
+	before  store.BBox // extent before the import
+	extent  store.BBox // of what was added
+	changed bool
+	shrunk  bool  // something at the edge of before was taken away
+	rows    []any // that wait
+	empty   bool  // it was, and so its R*Tree is built at the end
+	usual   bool  // its R*Tree has nodes of the usual size
+	entries []rtreeEntry
+	moves   []move // of an R*Tree that was not empty
+}
+
+// known is what the city has of an object that is imported.
+type known struct {
+	fid     int64 // zero: it never was
+	table   int   // index in tables; -1: it is not in the city now
+	version int64
+	hash    string
+	box     store.BBox
 }
 
 func newWriter(ctx context.Context, tx *sql.Tx, op, dataset string, now time.Time) (*writer, error) {
-	w := &writer{ctx: ctx, tx: tx, op: op, dataset: dataset}
+	w := &writer{ctx: ctx, tx: tx, op: op, dataset: dataset, prepared: make(map[string]*sql.Stmt)}
 	var last sql.NullString
 	if err := tx.QueryRowContext(ctx, `SELECT last_fid, last_version, CAST(last_import AS TEXT) FROM cityhub_model`).Scan(&w.fid, &w.version, &last); err != nil {
 		return nil, err
@@ -60,123 +80,130 @@ func newWriter(ctx context.Context, tx *sql.Tx, op, dataset string, now time.Tim
 		}
 	}
 	w.at = w.result.At.Format(timeFormat)
-	prepare := func(query string) (stmt *sql.Stmt, err error) { return tx.PrepareContext(ctx, query) }
-	var known bool
-	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM cityhub_history WHERE dataset = ?)`, dataset).Scan(&known); err != nil {
+	var any bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM cityhub_history WHERE dataset = ?)`, dataset).Scan(&any); err != nil {
 		return nil, err
 	}
-	w.first = !known
+	w.first = !any
 	for _, t := range tables() {
-		var fid sql.NullInt64
-		if err := tx.QueryRowContext(ctx, `SELECT max(fid), EXISTS (SELECT 1 FROM `+t.name+` WHERE dataset = ?) FROM `+t.name, dataset).Scan(&fid, &known); err != nil {
+		var fid, version sql.NullInt64
+		if err := tx.QueryRowContext(ctx, `SELECT (SELECT max(fid) FROM `+t.name+`), (SELECT max(version) FROM `+t.name+`), EXISTS (SELECT 1 FROM `+t.name+` WHERE dataset = ?)`, dataset).Scan(&fid, &version, &any); err != nil {
 			return nil, err
 		}
-		w.first = w.first && !known
-		w.fid = max(w.fid, fid.Int64) // another program may have added features
-		for _, tr := range triggers(t.name) {
-			if _, err := tx.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+tr.name); err != nil {
-				return nil, err
-			}
+		w.first = w.first && !any
+		// another program may have added features
+		w.fid, w.version = max(w.fid, fid.Int64), max(w.version, version.Int64)
+		if err := dropTriggers(ctx, tx, t.name); err != nil {
+			return nil, err
 		}
 		var size int
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(sum(length(data)), 0) FROM rtree_`+t.name+`_geom_node WHERE nodeno = 1`).Scan(&size); err != nil {
 			return nil, err
 		}
-		w.tables = append(w.tables, tableWriter{table: t, empty: !fid.Valid && size == rtreeSize, extent: store.BBox{Empty: true}})
-	}
-	marks := strings.Repeat(", ?", strings.Count(columns, ","))
-	for i := range w.tables {
-		t := &w.tables[i]
-		for _, q := range []struct {
-			stmt **sql.Stmt
-			sql  string
-		}{
-			{&t.find, `SELECT fid, version FROM <t> WHERE dataset = ? AND id = ?`},
-			{&t.insert, `INSERT INTO <t> (` + columns + `) VALUES (?` + marks + `)`},
-			{&t.index, `INSERT INTO rtree_<t>_geom VALUES (?, ?, ?, ?, ?)`},
-			{&t.archive, `INSERT INTO cityhub_history (class, valid_to, ` + columns + `) SELECT ?, ?, ` + columns + ` FROM <t> WHERE fid = ?`},
-			{&t.remove, `DELETE FROM <t> WHERE fid = ?`},
-			{&t.unindex, `DELETE FROM rtree_<t>_geom WHERE id = ?`},
-		} {
-			var err error
-			if *q.stmt, err = prepare(strings.ReplaceAll(q.sql, "<t>", t.name)); err != nil {
-				return nil, err
-			}
+		before, err := contentsExtent(ctx, tx, t.name)
+		if err != nil {
+			return nil, err
 		}
+		w.tables = append(w.tables, tableWriter{table: t, empty: !fid.Valid && size == rtreeSize, usual: size == rtreeSize, before: before, extent: store.BBox{Empty: true}})
 	}
-	var errs [4]error
-	w.hash, errs[0] = prepare(`SELECT hash FROM cityhub_version WHERE version = ?`)
-	w.past, errs[1] = prepare(`SELECT fid FROM cityhub_history WHERE dataset = ? AND id = ? ORDER BY version DESC LIMIT 1`)
-	w.geometry, errs[2] = prepare(`INSERT INTO cityhub_version (version, hash, geometries) VALUES (?, ?, ?)`)
-	w.part, errs[3] = prepare(`INSERT OR IGNORE INTO cityhub_part (dataset, parent, child) VALUES (?, ?, ?)`)
-	return w, errors.Join(errs[:]...)
+	return w, nil
 }
 
-// put stores r: as a new object, a new version or not at all.
-func (w *writer) put(r *row) error {
-	fid, old, version, err := w.find(r)
-	if err != nil {
-		return err
-	}
-	if old >= 0 {
-		var hash []byte
-		if err := w.hash.QueryRowContext(w.ctx, version).Scan(&hash); err != nil && !errors.Is(err, sql.ErrNoRows) {
+func dropTriggers(ctx context.Context, tx *sql.Tx, name string) error {
+	for _, tr := range triggers(name) {
+		if _, err := tx.ExecContext(ctx, `DROP TRIGGER IF EXISTS `+tr.name); err != nil {
 			return err
 		}
-		if string(hash) == string(r.hash[:]) {
+	}
+	return nil
+}
+
+func makeTriggers(ctx context.Context, tx *sql.Tx, name string) error {
+	for _, tr := range triggers(name) {
+		if _, err := tx.ExecContext(ctx, tr.create); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stmt prepares a statement once. <t> in it is the name of the table.
+func (w *writer) stmt(query, table string) (*sql.Stmt, error) {
+	key := table + query
+	s, ok := w.prepared[key]
+	if !ok {
+		var err error
+		if s, err = w.tx.PrepareContext(w.ctx, strings.ReplaceAll(query, "<t>", table)); err != nil {
+			return nil, err
+		}
+		w.prepared[key] = s
+	}
+	return s, nil
+}
+
+// item is an object that is imported.
+type item struct {
+	*record.Record       // its Class is its index in tables as well
+	old            known // what is stored of it
+}
+
+// put stores objects: each as a new one, a new version or not at all.
+func (w *writer) put(records []*record.Record) error {
+	items := make([]item, len(records))
+	batch := make([]*item, len(records))
+	for i, r := range records {
+		items[i] = item{r, known{table: -1}}
+		batch[i] = &items[i]
+	}
+	if !w.first {
+		if err := w.look(batch); err != nil {
+			return err
+		}
+	}
+	// The old versions go to the history before the new ones take their place.
+	gone, replaced := make([][]known, len(w.tables)), make([][]known, len(w.tables))
+	for _, r := range batch {
+		switch old := r.old; {
+		case old.table < 0:
+			w.result.Added++
+		case old.hash == string(r.Hash[:]):
 			w.result.Unchanged++
-			return nil
+		case old.table == r.Class:
+			w.result.Updated++
+			replaced[old.table] = append(replaced[old.table], old)
+		default:
+			w.result.Updated++
+			gone[old.table] = append(gone[old.table], old)
 		}
-		if err := w.end(&w.tables[old], fid); err != nil {
+	}
+	for i := range w.tables {
+		if err := w.archive(i, replaced[i]); err != nil {
 			return err
 		}
-		w.result.Updated++
-	} else {
-		w.result.Added++
+		if err := w.end(i, gone[i]); err != nil {
+			return err
+		}
 	}
+	for _, r := range batch {
+		if r.old.table >= 0 && r.old.hash == string(r.Hash[:]) {
+			continue
+		}
+		if err := w.insert(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert queues the new version of an object.
+func (w *writer) insert(r *item) error {
+	fid := r.old.fid
 	if fid == 0 {
 		w.fid++
 		fid = w.fid
 	}
-	return w.insert(r, fid)
-}
-
-// find gives the object's fid, if it ever had one, and the table and version in
-// which it is now; table -1: it is not in the city now.
-func (w *writer) find(r *row) (fid int64, in int, version int64, err error) {
-	if w.first {
-		return 0, -1, 0, nil
-	}
-	for i := range w.tables { // its class first: it is there nearly always
-		in = (r.table + i) % len(w.tables)
-		err = w.tables[in].find.QueryRowContext(w.ctx, w.dataset, r.object.ID).Scan(&fid, &version)
-		if err == nil || !errors.Is(err, sql.ErrNoRows) {
-			return fid, in, version, err
-		}
-	}
-	err = w.past.QueryRowContext(w.ctx, w.dataset, r.object.ID).Scan(&fid)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	return fid, -1, 0, err
-}
-
-// end moves what is valid in t to the history.
-func (w *writer) end(t *tableWriter, fid int64) error {
-	if _, err := t.archive.ExecContext(w.ctx, string(t.class), w.at, fid); err != nil {
-		return err
-	}
-	if _, err := t.remove.ExecContext(w.ctx, fid); err != nil {
-		return err
-	}
-	t.changed, t.shrunk = true, true
-	_, err := t.unindex.ExecContext(w.ctx, fid)
-	return err
-}
-
-func (w *writer) insert(r *row, fid int64) error {
 	w.version++
-	t, o := &w.tables[r.table], &r.object
+	t, o := &w.tables[r.Class], &r.Object
 	parents, err := list(o.Parents)
 	if err != nil {
 		return err
@@ -185,151 +212,128 @@ func (w *writer) insert(r *row, fid int64) error {
 	if err != nil {
 		return err
 	}
-	w.args = append(w.args[:0], fid, blob(r.geom), w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)), r.attributes, parents, children,
-		nil, nil, text(o.Height.From), o.CRS.Horizontal, number(o.CRS.Vertical), text(o.CRS.VerticalDatum),
-		text(o.Source.File), number(o.Source.Line), o.Source.Offset, w.version, w.at)
+	var height, base, low, high any
 	if o.Height.From != "" {
-		w.args[10], w.args[11] = o.Height.Metres, o.Height.BaseMetres
+		height, base = o.Height.Metres, o.Height.BaseMetres
 	}
-	if _, err := t.insert.ExecContext(w.ctx, w.args...); err != nil {
-		return err
+	if !math.IsNaN(r.Low) {
+		low, high = r.Low, r.High
 	}
-	if _, err := w.geometry.ExecContext(w.ctx, w.version, r.hash[:], r.geometries); err != nil {
-		return err
-	}
+	t.rows = append(t.rows, fid, blob(r.Footprint), w.dataset, o.ID, text(o.Type), text(o.Name), number(int(o.Level)), r.Attributes, parents, children,
+		height, base, text(o.Height.From), o.CRS.Horizontal, number(o.CRS.Vertical), text(o.CRS.VerticalDatum),
+		text(o.Source.File), number(o.Source.Line), o.Source.Offset, w.version, w.at, low, high)
+	w.blobs = append(w.blobs, w.version, r.Hash[:], r.Geometries)
 	t.changed = true
-	if b := r.box; !b.Empty {
+	if b := r.Box; !b.Empty {
 		t.extent = union(t.extent, b)
-		if t.empty {
-			t.entries = append(t.entries, entryOf(fid, b))
-		} else if _, err := t.index.ExecContext(w.ctx, fid, b.West, b.East, b.South, b.North); err != nil {
+	}
+	switch in := r.old.table == r.Class; {
+	case t.empty:
+		if !r.Box.Empty {
+			t.entries = append(t.entries, entryOf(fid, r.Box))
+		}
+	case in && r.old.box == r.Box:
+	default:
+		t.moves = append(t.moves, move{rtreeEntry: entryOf(fid, r.Box), out: in && !r.old.box.Empty, in: !r.Box.Empty})
+	}
+	if len(t.rows) >= insertRows*columnCount {
+		if err := w.flush(t); err != nil {
 			return err
 		}
 	}
+	if len(w.blobs) >= insertRows*3 {
+		if err := w.flushBlobs(); err != nil {
+			return err
+		}
+	}
+	return w.parts(r)
+}
+
+// parts notes who is part of whom.
+func (w *writer) parts(r *item) error {
+	o := &r.Object
+	if len(o.Parents)+len(o.Children) == 0 {
+		return nil
+	}
+	part, err := w.stmt(`INSERT OR IGNORE INTO cityhub_part (dataset, parent, child) VALUES (?, ?, ?)`, "")
+	if err != nil {
+		return err
+	}
 	for _, parent := range o.Parents {
-		if _, err := w.part.ExecContext(w.ctx, w.dataset, parent, o.ID); err != nil {
+		if _, err := part.ExecContext(w.ctx, w.dataset, parent, o.ID); err != nil {
 			return err
 		}
 	}
 	for _, child := range o.Children {
-		if _, err := w.part.ExecContext(w.ctx, w.dataset, o.ID, child); err != nil {
+		if _, err := part.ExecContext(w.ctx, w.dataset, o.ID, child); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finish ends what no longer comes and brings GeoPackage's own tables up to date.
-func (w *writer) finish(complete bool, seen map[[16]byte]struct{}) error {
-	if complete && !w.first {
-		for i := range w.tables {
-			if err := w.endMissing(&w.tables[i], seen); err != nil {
-				return err
-			}
-		}
+// flush writes the rows of t that wait. OR FAIL spares SQLite a journal for the
+// statement: after an error the whole transaction goes.
+func (w *writer) flush(t *tableWriter) error {
+	n := len(t.rows) / columnCount
+	if n == 0 {
+		return nil
 	}
-	for i := range w.tables {
-		t := &w.tables[i]
-		for _, tr := range triggers(t.name) {
-			if _, err := w.tx.ExecContext(w.ctx, tr.create); err != nil {
-				return err
-			}
-		}
-		if !t.changed {
-			continue
-		}
-		if err := w.buildIndex(t); err != nil {
-			return err
-		}
-		if err := w.contents(t); err != nil {
-			return err
-		}
-	}
-	if _, err := w.tx.ExecContext(w.ctx, `UPDATE cityhub_model SET last_fid = ?, last_version = ?, last_import = ?`, w.fid, w.version, w.at); err != nil {
-		return err
-	}
-	if _, err := w.tx.ExecContext(w.ctx, `UPDATE gpkg_contents SET last_change = ? WHERE table_name = 'cityhub_import'`, w.at); err != nil {
-		return err
-	}
-	r := w.result
-	_, err := w.tx.ExecContext(w.ctx, `INSERT INTO cityhub_import (dataset, at, complete, added, updated, unchanged, ended) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		w.dataset, w.at, complete, r.Added, r.Updated, r.Unchanged, r.Ended)
-	return err
-}
-
-func (w *writer) endMissing(t *tableWriter, seen map[[16]byte]struct{}) error {
-	rows, err := w.tx.QueryContext(w.ctx, `SELECT fid, id FROM `+t.name+` WHERE dataset = ?`, w.dataset)
+	s, err := w.stmt(`INSERT OR FAIL INTO <t> (`+columns+`) VALUES `+marks(n, columnCount)+upsert(), t.name)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // Err below has what matters
-	var missing []int64
-	for rows.Next() {
-		var fid int64
-		var id string
-		if err := rows.Scan(&fid, &id); err != nil {
-			return err
-		}
-		if _, ok := seen[keyOf(id)]; !ok {
-			missing = append(missing, fid)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, fid := range missing {
-		if err := w.end(t, fid); err != nil {
-			return err
-		}
-		w.result.Ended++
-	}
-	return nil
+	_, err = s.ExecContext(w.ctx, t.rows...)
+	t.rows = t.rows[:0]
+	return err
 }
 
-// contents writes extent and time of change of a table.
-func (w *writer) contents(t *tableWriter) error {
+func (w *writer) flushBlobs() error {
+	n := len(w.blobs) / 3
+	if n == 0 {
+		return nil
+	}
+	s, err := w.stmt(`INSERT OR FAIL INTO cityhub_version (version, hash, geometries) VALUES `+marks(n, 3), "")
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(w.ctx, w.blobs...)
+	w.blobs = w.blobs[:0]
+	return err
+}
+
+// columnCount is the number of columns.
+const columnCount = 23
+
+// upsert makes a row that is there the new one. What identifies the object
+// stays, and so does its index.
+func upsert() string {
+	var b strings.Builder
+	b.WriteString(` ON CONFLICT (fid) DO UPDATE SET `)
+	sep := ""
+	for c := range strings.SplitSeq(columns, ", ") {
+		if c != "fid" && c != "dataset" && c != "id" {
+			b.WriteString(sep + c + ` = excluded.` + c)
+			sep = ", "
+		}
+	}
+	return b.String()
+}
+
+// marks is n rows of question marks, or, for width 1, a list of them.
+func marks(n, width int) string {
+	row := "?" + strings.Repeat(",?", width-1)
+	if width > 1 {
+		row = "(" + row + ")"
+	}
+	return row + strings.Repeat(","+row, n-1)
+}
+
+// contentsExtent is the extent of a table in gpkg_contents.
+func contentsExtent(ctx context.Context, tx *sql.Tx, name string) (store.BBox, error) {
 	var west, south, east, north sql.NullFloat64
-	if err := w.tx.QueryRowContext(w.ctx, `SELECT min_x, min_y, max_x, max_y FROM gpkg_contents WHERE table_name = ?`, t.name).Scan(&west, &south, &east, &north); err != nil {
-		return err
-	}
-	box := t.extent
-	switch {
-	case t.shrunk:
-		var err error
-		if box, err = w.measure(t.name); err != nil {
-			return err
-		}
-	case west.Valid:
-		box = union(box, store.BBox{West: west.Float64, South: south.Float64, East: east.Float64, North: north.Float64})
-	}
-	args := []any{w.at, nil, nil, nil, nil, t.name}
-	if !box.Empty {
-		args = []any{w.at, box.West, box.South, box.East, box.North, t.name}
-	}
-	_, err := w.tx.ExecContext(w.ctx, `UPDATE gpkg_contents SET last_change = ?, min_x = ?, min_y = ?, max_x = ?, max_y = ? WHERE table_name = ?`, args...)
-	return err
-}
-
-// measure computes the extent of a table from the envelopes of its geometries.
-func (w *writer) measure(name string) (store.BBox, error) {
-	box := store.BBox{Empty: true}
-	rows, err := w.tx.QueryContext(w.ctx, `SELECT `+envelopeSQL+` FROM `+name+` WHERE geom IS NOT NULL`)
-	if err != nil {
-		return box, err
-	}
-	defer func() { _ = rows.Close() }() // Err below has what matters
-	for rows.Next() {
-		var b sql.RawBytes
-		if err := rows.Scan(&b); err != nil {
-			return box, err
-		}
-		e, err := envelope(b)
-		if err != nil {
-			return box, &store.Error{Code: store.Corrupt, Op: w.op, Field: name + ".geom", Err: err}
-		}
-		box = union(box, e)
-	}
-	return box, rows.Err()
+	err := tx.QueryRowContext(ctx, `SELECT min_x, min_y, max_x, max_y FROM gpkg_contents WHERE table_name = ?`, name).Scan(&west, &south, &east, &north)
+	return store.BBox{West: west.Float64, South: south.Float64, East: east.Float64, North: north.Float64, Empty: !west.Valid}, err
 }
 
 func union(a, b store.BBox) store.BBox {
@@ -370,4 +374,12 @@ func list(ids []string) (any, error) {
 	}
 	b, err := json.Marshal(ids)
 	return string(b), err
+}
+
+func (w *writer) corrupt(field string, err error) error {
+	return &store.Error{Code: store.Corrupt, Op: w.op, Field: field, Err: err, Hint: "restore the file from a backup, or import the sources into a new one"}
+}
+
+func (w *writer) endFault(code store.Code, id, format string, args ...any) error {
+	return &store.Error{Code: code, Op: w.op, Object: id, Field: "End", Message: fmt.Sprintf(format, args...), Hint: "nothing was stored"}
 }

@@ -34,6 +34,12 @@ func Run(t *testing.T, open Open) {
 		"coordinates are converted, heights named": conversion,
 		"readers beside an import":                 isolation,
 		"what cannot be is refused":                refusals,
+		"changes since an import":                  changes,
+		"following imports":                        following,
+		"ending by identifier":                     ending,
+		"trial imports":                            trial,
+		"what narrows a query":                     selection,
+		"lowest and highest points":                heights,
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &city{now: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)}

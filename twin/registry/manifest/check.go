@@ -193,6 +193,7 @@ func (t *Terminal) check(k checker) {
 		k.secret("credentials.password", c.Password, false)
 	}
 	t.checkProperties(k)
+	t.Observes.check(k, t.Properties)
 	if len(t.Extra) > 0 {
 		if b, err := json.Marshal(t.Extra); err != nil {
 			k.add("extra", "a value that JSON cannot hold", "texts, numbers, booleans, lists and mappings", "")

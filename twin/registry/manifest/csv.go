@@ -23,7 +23,7 @@ var csvColumns = []struct {
 	{"dataset", "dataset", false}, {"sensorName", "sensor.name", false}, {"sensorDescription", "sensor.description", false},
 	{"sensorEncodingType", "sensor.encodingType", false}, {"sensorMetadata", "sensor.metadata", false},
 	{"simulated", "simulated", false}, {"legalBasis", "legalBasis", false}, {"purpose", "purpose", false},
-	{"username", "credentials.username", false}, {"password", "credentials.password", false},
+	{"observes", "observes", false}, {"username", "credentials.username", false}, {"password", "credentials.password", false},
 	{"property", "name", true}, {"title", "title", true}, {"titleEn", "titleEn", true}, {"definition", "definition", true},
 	{"propertyDescription", "description", true}, {"unit", "unit.ucum", true}, {"unitName", "unit.name", true}, {"unitSymbol", "unit.symbol", true}, {"type", "type", true},
 }
@@ -227,6 +227,9 @@ func (x *csvReader) read(code string) Terminal {
 		Sensor:     Sensor{Name: x.get("sensorName"), Description: x.get("sensorDescription"), EncodingType: x.get("sensorEncodingType"), Metadata: x.get("sensorMetadata")},
 		LegalBasis: x.get("legalBasis"), Purpose: x.get("purpose"), Properties: []*Property{}, Line: x.line,
 	}
+	if s := x.get("observes"); s != "" {
+		t.Observes = Observes{otherProperties: s}
+	}
 	if s := x.get("simulated"); s != "" {
 		v, ok := parseBool(s)
 		if !ok {
@@ -333,6 +336,8 @@ func (x *csvReader) same(t *Terminal) {
 			first = t.LegalBasis
 		case "purpose":
 			first = t.Purpose
+		case "observes":
+			first = t.Observes.Of("")
 		case "username":
 			if t.Credentials != nil {
 				first = t.Credentials.Username

@@ -66,6 +66,7 @@ type Terminal struct {
 	LegalBasis  string             `json:"legalBasis,omitempty"`
 	Purpose     string             `json:"purpose,omitempty"`
 	Credentials *Credentials       `json:"credentials,omitempty"` // nil: leave what is stored
+	Observes    Observes           `json:"observes,omitempty"`    // nil: found by place
 	// Properties is the whole list of what the terminal observes. Elements may
 	// be shared between terminals: do not change them. Nil is a mistake, empty
 	// is a terminal that publishes nothing yet.

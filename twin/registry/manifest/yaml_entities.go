@@ -14,7 +14,7 @@ import (
 var (
 	topKeys        = []string{"datasets", "properties", "terminals"}
 	datasetKeys    = []string{"code", "title", "titleEn", "owner", "open", "description", "simulated"}
-	terminalKeys   = []string{"code", "name", "nameEn", "description", "domain", "district", "state", "location", "dataset", "sensor", "simulated", "legalBasis", "purpose", "credentials", "properties", "extra"}
+	terminalKeys   = []string{"code", "name", "nameEn", "description", "domain", "district", "state", "location", "dataset", "sensor", "simulated", "legalBasis", "purpose", "credentials", "observes", "properties", "extra"}
 	locationKeys   = []string{"lon", "lat", "height", "heightDatum"}
 	sensorKeys     = []string{"name", "description", "encodingType", "metadata"}
 	credentialKeys = []string{"username", "password"}
@@ -149,6 +149,10 @@ func (y *yamlReader) terminal(n *yaml.Node, path string) Terminal {
 			if !isNull(p.value) {
 				t.Credentials = y.credentials(p.value, at)
 			}
+		case "observes":
+			if !isNull(p.value) {
+				t.Observes = y.observes(p.value, at)
+			}
 		case "properties":
 			if !isNull(p.value) {
 				t.Properties = y.properties(p.value, at)
@@ -221,6 +225,18 @@ func (y *yamlReader) sensor(n *yaml.Node, path string) Sensor {
 		}
 	}
 	return s
+}
+
+func (y *yamlReader) observes(n *yaml.Node, path string) Observes {
+	n = deref(n)
+	if n.Kind == yaml.ScalarNode {
+		return Observes{otherProperties: y.str(n, path)}
+	}
+	o := Observes{}
+	for _, p := range y.pairs(n, path, nil, "DATASET/ID of a city object, or a mapping from properties to such") {
+		o[p.key] = y.str(p.value, join(path, p.key))
+	}
+	return o
 }
 
 func (y *yamlReader) credentials(n *yaml.Node, path string) *Credentials {

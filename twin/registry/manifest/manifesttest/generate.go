@@ -71,6 +71,12 @@ func Manifest(t *rapid.T) *manifest.Manifest {
 				tm.Properties = append(tm.Properties, p)
 			}
 		}
+		if rapid.Bool().Draw(t, "observes?") {
+			tm.Observes = manifest.Observes{"*": "model/" + text("object")}
+			for name := range names {
+				tm.Observes[name] = "model/" + name
+			}
+		}
 		if rapid.Bool().Draw(t, "extra?") {
 			tm.Extra = map[string]any{text("key"): text("value"), "n": rapid.Float64Range(-1e6, 1e6).Draw(t, "number"), "b": true, "l": []any{1.0, nil, map[string]any{"x": "007"}}}
 		}

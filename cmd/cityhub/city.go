@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/paulmach/orb"
+
+	"cityhub/internal/web"
+	"cityhub/spatial"
+	"cityhub/spatial/city"
+	"cityhub/spatial/cql2"
+	"cityhub/spatial/index"
+	"cityhub/spatial/store"
+	"cityhub/spatial/store/gpkg"
+	"cityhub/twin"
+	"cityhub/twin/policy"
+	"cityhub/twin/registry"
+	"cityhub/twin/state"
+)
+
+// openCity opens the city model's store that the configuration names.
+func openCity(ctx context.Context, cfg Config) (store.Store, error) {
+	return gpkg.Open(ctx, gpkg.Options{Path: filepath.Join(cfg.Data, cityFile)})
+}
+
+// cityModel is the city model of a running hub: the store, the index of what
+// is valid now, and the join with the Datastreams, which follow the store.
+type cityModel struct {
+	store    store.Store
+	index    *index.Index
+	join     *state.Join
+	registry *registry.Registry
+	logger   *slog.Logger
+
+	following sync.Mutex
+	last      int64 // the last import that index and join have
+	loaded    chan struct{}
+	objects   atomic.Int64 // loaded so far
+	fault     atomic.Pointer[error]
+}
+
+func newCityModel(s store.Store, r *registry.Registry, logger *slog.Logger) *cityModel {
+	c := &cityModel{store: s, index: index.New(index.Settings{}), registry: r, logger: logger, loaded: make(chan struct{})}
+	c.join = state.NewJoin(state.JoinOptions{
+		Directory: r, Index: func() index.View { return c.index.For(nil) },
+		DistrictType: city.TypeDistrict, CellType: city.TypeUnitGrid, Logger: logger,
+	})
+	return c
+}
+
+// pollEvery is how often the store is asked for imports by other nodes.
+const pollEvery = 2 * time.Second
+
+// Run loads the index, binds the Datastreams and follows both until ctx ends.
+func (c *cityModel) Run(ctx context.Context) error {
+	began := time.Now()
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	if n := c.objects.Load(); n > 0 {
+		c.logger.Info("city model loaded", "objects", n, "took", time.Since(began).Round(time.Millisecond))
+	}
+	select {
+	case <-c.loaded: // a second run
+	default:
+		close(c.loaded)
+	}
+	binding := make(chan error, 1)
+	inner, cancel := context.WithCancel(ctx)
+	go func() { binding <- c.join.Run(inner) }()
+	defer func() {
+		cancel()
+		<-binding
+	}()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := c.follow(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *cityModel) load(ctx context.Context) error {
+	c.following.Lock()
+	defer c.following.Unlock()
+	last, err := c.store.LastImport(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.index.Load(ctx, c.store, c.objects.Store); err != nil {
+		return err
+	}
+	c.last = last
+	c.join.ModelChanged(nil)
+	return c.join.Sync(ctx)
+}
+
+// manyChanges is beyond how many changed objects the index is loaded anew.
+const manyChanges = 200_000
+
+// follow takes in what imports have changed since.
+func (c *cityModel) follow(ctx context.Context) error {
+	c.following.Lock()
+	last, err := c.store.LastImport(ctx)
+	if err != nil || last == c.last {
+		c.following.Unlock()
+		return err
+	}
+	reload, err := c.apply(ctx)
+	c.following.Unlock()
+	if reload && err == nil {
+		err = c.load(ctx)
+	}
+	return err
+}
+
+var errMany = errors.New("many changes")
+
+// apply brings the changes into the index and the join; reload: they are so many
+// that loading all is faster, or the store is another one.
+func (c *cityModel) apply(ctx context.Context) (reload bool, err error) {
+	var ended []int64
+	var areas []orb.Bound
+	before := c.index.For(nil)
+	var changed []*store.Version
+	last, err := c.store.Changes(ctx, c.last, func(ch store.Change) error {
+		if len(changed)+len(ended) >= manyChanges {
+			return errMany
+		}
+		if ref, ok := before.At(ch.Position); ok {
+			if b := before.Object(ref).Bound; !b.IsEmpty() {
+				areas = append(areas, b)
+			}
+		}
+		if ch.Version == nil {
+			ended = append(ended, ch.Position)
+			return nil
+		}
+		changed = append(changed, ch.Version)
+		if f := ch.Version.Footprint; f != nil {
+			b := f.Bounds()
+			areas = append(areas, orb.Bound{Min: orb.Point{b.Min[0], b.Min[1]}, Max: orb.Point{b.Max[0], b.Max[1]}})
+		}
+		return nil
+	})
+	var se *store.Error
+	switch {
+	case errors.Is(err, errMany), errors.As(err, &se) && se.Code == store.NotFound:
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	if err := c.index.Apply(index.Versions(changed), ended); err != nil {
+		return false, err
+	}
+	c.last = last
+	c.join.ModelChanged(areas)
+	return false, c.join.Sync(ctx)
+}
+
+// Healthy says why the city model cannot be asked; nil: it can.
+func (c *cityModel) Healthy() error {
+	if err := c.fault.Load(); err != nil {
+		return *err
+	}
+	select {
+	case <-c.loaded:
+		return nil
+	default:
+		return &twin.Error{Code: twin.CodeUnavailable, Message: fmt.Sprintf("the city model is still being loaded, %d objects so far", c.objects.Load()), Hint: "ask again in a few seconds"}
+	}
+}
+
+// Put implements city.Editor.
+func (c *cityModel) Put(ctx context.Context, dataset string, objects []*spatial.CityObject) (store.ImportResult, error) {
+	return c.edit(ctx, store.ImportOptions{Dataset: dataset}, objects)
+}
+
+// Delete implements city.Editor.
+func (c *cityModel) Delete(ctx context.Context, dataset string, ids []string) (store.ImportResult, error) {
+	return c.edit(ctx, store.ImportOptions{Dataset: dataset, End: ids}, nil)
+}
+
+func (c *cityModel) edit(ctx context.Context, o store.ImportOptions, objects []*spatial.CityObject) (store.ImportResult, error) {
+	if _, err := c.registry.DatasetByCode(ctx, o.Dataset); err != nil {
+		if twin.ErrorCode(err) == twin.CodeNotFound {
+			err = &city.Error{Code: city.Invalid, Field: "dataset", Message: fmt.Sprintf("the catalogue has no data set %q", o.Dataset), Hint: "register it first: PUT /api/v1/datasets/{code}, or with cityhub import city"}
+		}
+		return store.ImportResult{}, err
+	}
+	res, err := c.store.Import(ctx, o, func(yield func(*spatial.CityObject, error) bool) {
+		for _, object := range objects {
+			if !yield(object, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return res, err
+	}
+	// What is stored is stored: the caller's going away does not undo it.
+	return res, c.follow(context.WithoutCancel(ctx))
+}
+
+// cityGate gives the spatial handlers the gate's Views.
+type cityGate struct {
+	gate  *policy.Gate
+	model *cityModel
+}
+
+// City implements city.Gate.
+func (g cityGate) City(r *http.Request) (*city.View, error) {
+	if err := g.model.Healthy(); err != nil {
+		return nil, err
+	}
+	v, err := g.gate.View(r.Context(), web.PrincipalFrom(r.Context()))
+	if err != nil {
+		return nil, err
+	}
+	return v.City()
+}
+
+// spatialProblem answers with an error of the spatial packages: in the words of
+// the hub's problem documents.
+func spatialProblem(w http.ResponseWriter, r *http.Request, err error) {
+	var ce *city.Error
+	var se *store.Error
+	var qe *cql2.Error
+	switch {
+	case errors.As(err, &ce) && ce.Code == city.NotAcceptable:
+		err = &web.StatusError{Status: http.StatusNotAcceptable, Slug: "not-acceptable", Title: "Not acceptable", Err: &twin.Error{Code: twin.CodeInvalid, Field: ce.Field, Message: ce.Message, Hint: ce.Hint}}
+	case errors.As(err, &ce):
+		err = &twin.Error{Code: twin.Code(ce.Code), Field: ce.Field, Message: ce.Message, Hint: ce.Hint, Err: ce.Err}
+	case errors.As(err, &qe):
+		err = &twin.Error{Code: twin.CodeInvalid, Field: "filter", Message: qe.Error()}
+	case errors.As(err, &se):
+		err = &twin.Error{Code: twin.Code(se.Code), Op: se.Op, Field: se.Field, Message: se.Message, Hint: se.Hint, Err: se.Err}
+	}
+	web.Problem(w, r, err)
+}
