@@ -12,6 +12,7 @@ import (
 	"cityhub/spatial"
 	"cityhub/spatial/citymodel"
 	"cityhub/spatial/citymodel/cityjson"
+	"cityhub/spatial/crs"
 	"cityhub/spatial/store"
 )
 
@@ -22,7 +23,7 @@ func keyOf(dataset, id string) store.Key { return store.Key{Dataset: dataset, ID
 // (package crs, TestLandmarkAxisOrder).
 func TestPagodaCRS(t *testing.T) {
 	w := newTown(t)
-	pagoda := &spatial.CityObject{ID: "北寺塔", Class: spatial.ClassBuilding, Name: "北寺塔", CRS: spatial.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{120.61540, 31.32454, 0}}}}
+	pagoda := &spatial.CityObject{ID: "北寺塔", Class: spatial.ClassBuilding, Name: "北寺塔", CRS: crs.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{120.61540, 31.32454, 0}}}}
 	w.put("osm", pagoda)
 	for uri, want := range map[string][2]float64{
 		"http://www.opengis.net/def/crs/OGC/1.3/CRS84": {120.61540, 31.32454},
@@ -58,7 +59,7 @@ func TestPagodaCRS(t *testing.T) {
 		}
 	}
 	// Where a CRS cannot be used is said, not guessed.
-	w.put("osm", &spatial.CityObject{ID: "pole", Class: spatial.ClassWater, CRS: spatial.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{-60, 0, 0}}}})
+	w.put("osm", &spatial.CityObject{ID: "pole", Class: spatial.ClassWater, CRS: crs.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiPoint, XYZ: []float64{-60, 0, 0}}}})
 	if rec := w.ask("GET", "/ogc/collections/water/items?crs=EPSG:4549"); rec.Code != 400 {
 		t.Errorf("America in EPSG:4549: %d %s", rec.Code, rec.Body)
 	}

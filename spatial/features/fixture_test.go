@@ -21,6 +21,7 @@ import (
 	"cityhub/spatial/citymodel"
 	"cityhub/spatial/citymodel/geojson"
 	"cityhub/spatial/cql2"
+	"cityhub/spatial/crs"
 	"cityhub/spatial/store"
 	"cityhub/spatial/store/gpkg"
 	"cityhub/spatial/store/storetest"
@@ -264,7 +265,7 @@ func (w *town) oldTown() {
 // square is an object with a square footprint of a thousandth of a degree.
 func square(id string, class spatial.Class, lon, lat float64) *spatial.CityObject {
 	const d = 0.001
-	return &spatial.CityObject{ID: id, Class: class, Name: "名" + id, CRS: spatial.EPSG(4326), Geometries: []spatial.Geometry{{
+	return &spatial.CityObject{ID: id, Class: class, Name: "名" + id, CRS: crs.EPSG(4326), Geometries: []spatial.Geometry{{
 		Kind: spatial.MultiSurface, LoD: "0", XYZ: []float64{lon, lat, 0, lon + d, lat, 0, lon + d, lat + d, 0, lon, lat + d, 0}, Rings: []int32{4}, Surfaces: []int32{1}}}}
 }
 
@@ -278,11 +279,11 @@ func village(t testing.TB) *town {
 			{Name: "storeys", Value: spatial.IntValue(int64(i + 1))}, {Name: "listed", Value: spatial.BoolValue(i == 3)}, {Name: "class", Value: spatial.TextValue("A")}, {Name: "tags", Value: spatial.JSONValue(`["a",1]`)}}
 		w.put("osm", o)
 	}
-	road := &spatial.CityObject{ID: "人民路", Class: spatial.ClassRoad, Type: "Road", Name: "人民路", CRS: spatial.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiLine, Rings: []int32{3}, XYZ: []float64{120.6, 31.29, 0, 120.61, 31.3, 0, 120.62, 31.3, 0}}}}
+	road := &spatial.CityObject{ID: "人民路", Class: spatial.ClassRoad, Type: "Road", Name: "人民路", CRS: crs.EPSG(4326), Geometries: []spatial.Geometry{{Kind: spatial.MultiLine, Rings: []int32{3}, XYZ: []float64{120.6, 31.29, 0, 120.61, 31.3, 0, 120.62, 31.3, 0}}}}
 	w.put("roads", road)
 	district := square("320508", "", 120.6, 31.3)
 	district.Type = city.TypeDistrict
-	w.put("admin", district, square("field", "", 120.7, 31.4), &spatial.CityObject{ID: "bare", CRS: spatial.EPSG(4326)})
+	w.put("admin", district, square("field", "", 120.7, 31.4), &spatial.CityObject{ID: "bare", CRS: crs.EPSG(4326)})
 	secret := square("bunker", spatial.ClassUnderground, 120.65, 31.35)
 	w.put("secret", secret)
 
