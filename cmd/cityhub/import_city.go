@@ -15,7 +15,6 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/cityimport"
-	"cityhub/spatial/store/gpkg"
 	"cityhub/twin"
 	"cityhub/twin/registry"
 	"cityhub/twin/registry/manifest"
@@ -167,11 +166,11 @@ func (c *importCityCmd) openCity(ctx context.Context) (importFunc, func() error,
 	if err != nil {
 		return nil, nil, err
 	}
-	dir := c.Data
-	if dir == "" {
-		dir = defaultConfig().Data
+	cfg := defaultConfig()
+	if c.Data != "" {
+		cfg.Data = c.Data
 	}
-	s, err := gpkg.Open(ctx, gpkg.Options{Path: filepath.Join(dir, cityFile)})
+	s, err := openCity(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, closeRegistry())
 	}
