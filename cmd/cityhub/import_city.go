@@ -22,7 +22,7 @@ import (
 
 type importCityCmd struct {
 	target
-	Files          []string `arg:"" name:"file" help:"City model: CityJSON, CityJSONSeq, CityGML, GeoJSON or GeoJSONSeq."`
+	Files          []string `arg:"" name:"file" help:"City model: CityJSON, CityGML, GeoJSON, sequences of these, GeoPackage, Shapefile, KML, OSM PBF, CSV with WKT or coordinates; also in gzip or zip."`
 	Dataset        string   `placeholder:"CODE" help:"Code of the data set (default: from the file's name). Objects are known again by it and their identifier."`
 	Class          string   `enum:"building,road,water,underground,component," default:"" help:"Class of the objects of which the file does not tell: building, road, water, underground or component."`
 	Type           string   `placeholder:"TYPE" help:"Type of all objects; AdministrativeDistrict makes them districts."`
