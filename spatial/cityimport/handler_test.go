@@ -280,7 +280,7 @@ func TestQueryThereAndBack(t *testing.T) {
 	p := Parameters{
 		File: "沧浪亭.city.json", Findings: true, Entry: Entry{Code: "d-1", Title: "建筑", Owner: "局", Open: "none"},
 		Options: Options{
-			Dataset: "d-1", Class: spatial.ClassWater, Type: "WaterBody", Level: 4, CRS: crs.EPSG(4549), GCJ02: true, SwapAxes: true,
+			Dataset: "d-1", ID: "gml:id", Class: spatial.ClassWater, Type: "WaterBody", Level: 4, CRS: crs.EPSG(4549), GCJ02: true, SwapAxes: true,
 			Complete: true, DryRun: true, Repair: RepairNone, Strict: true, SkipUnreadable: true,
 		},
 	}

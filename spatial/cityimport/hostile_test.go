@@ -94,6 +94,7 @@ func TestRefused(t *testing.T) {
 		{"deep", "x.geojson", `{"type":"FeatureCollection","features":` + strings.Repeat("[", 100_000), nil, 1, "inside each other"},
 		{"XML bomb", "x.gml", bomb, nil, 1, "expected CityModel"},
 		{"wrong XML", "x.gml", "<html><body/></html>", nil, 1, "html"},
+		{"no such identifier", "x.geojson", collection(good), func(o *Options) { o.ID = "code" }, 2, "--id"},
 		{"complete but not", "x.geojson", collection(good), func(o *Options) { o.SkipUnreadable = true }, 0, "would count as gone"},
 		{"not in China", "x.geojson", collection(feature("b", `{"type":"Point","coordinates":[4.45,51.9]}`)), func(o *Options) { o.GCJ02 = true }, 2, "China"},
 		{"strict", "x.geojson", collection(good, feature("b", polygon(bowTie))), func(o *Options) { o.Strict = true }, 3, "ring-self-intersection"},

@@ -238,6 +238,9 @@ func (r *run) object(o *spatial.CityObject) error {
 			return err
 		}
 	}
+	if err := r.identify(o); err != nil {
+		return err
+	}
 	if err := r.classify(o); err != nil {
 		return err
 	}
