@@ -15,7 +15,6 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/cityimport"
-	"cityhub/spatial/store/gpkg"
 	"cityhub/twin"
 	"cityhub/twin/registry"
 	"cityhub/twin/registry/manifest"
@@ -23,9 +22,10 @@ import (
 
 type importCityCmd struct {
 	target
-	Files          []string `arg:"" name:"file" help:"City model: CityJSON, CityJSONSeq, CityGML, GeoJSON or GeoJSONSeq."`
+	Files          []string `arg:"" name:"file" help:"City model: CityJSON, CityGML, GeoJSON, sequences of these, GeoPackage, Shapefile, KML, OSM PBF, CSV with WKT or coordinates; also in gzip or zip."`
 	Dataset        string   `placeholder:"CODE" help:"Code of the data set (default: from the file's name). Objects are known again by it and their identifier."`
 	Class          string   `enum:"building,road,water,underground,component," default:"" help:"Class of the objects of which the file does not tell: building, road, water, underground or component."`
+	ID             string   `name:"id" placeholder:"ATTRIBUTE" help:"Attribute that identifies the objects, where the file has no identifiers."`
 	Type           string   `placeholder:"TYPE" help:"Type of all objects; AdministrativeDistrict makes them districts."`
 	Level          string   `placeholder:"CIM1…CIM7" help:"CIM level of the model."`
 	CRS            string   `name:"crs" placeholder:"EPSG:4549" help:"Coordinate reference system, where the file has none or a wrong one; EPSG:4549+5737 names the datum of heights as well."`
@@ -120,7 +120,7 @@ func (c *importCityCmd) print(std *output, r *cityimport.Report, note string, fa
 // groups gives the import of each data set, in the order of the files.
 func (c *importCityCmd) groups() ([]*cityimport.Parameters, error) {
 	base := cityimport.Options{
-		Class: spatial.Class(c.Class), Type: c.Type, GCJ02: c.GCJ02, SwapAxes: c.SwapAxes, Complete: c.Complete, DryRun: c.DryRun,
+		Class: spatial.Class(c.Class), ID: c.ID, Type: c.Type, GCJ02: c.GCJ02, SwapAxes: c.SwapAxes, Complete: c.Complete, DryRun: c.DryRun,
 		Repair: cityimport.RepairMode(c.Repair), Strict: c.Strict, SkipUnreadable: c.SkipUnreadable,
 	}
 	var err error
@@ -167,11 +167,11 @@ func (c *importCityCmd) openCity(ctx context.Context) (importFunc, func() error,
 	if err != nil {
 		return nil, nil, err
 	}
-	dir := c.Data
-	if dir == "" {
-		dir = defaultConfig().Data
+	cfg := defaultConfig()
+	if c.Data != "" {
+		cfg.Data = c.Data
 	}
-	s, err := gpkg.Open(ctx, gpkg.Options{Path: filepath.Join(dir, cityFile)})
+	s, err := openCity(ctx, cfg)
 	if err != nil {
 		return nil, nil, errors.Join(err, closeRegistry())
 	}

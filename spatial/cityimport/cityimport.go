@@ -66,6 +66,7 @@ type Options struct {
 	Dataset string // code of the data set, as in the catalogue
 
 	Class    spatial.Class    // of the objects of which the source does not tell
+	ID       string           // attribute that identifies the objects, where the source has no identifiers
 	Type     string           // overrides the source's; city.TypeDistrict makes districts
 	Level    spatial.CIMLevel // of all objects; zero: not stated
 	CRS      spatial.CRS      // overrides the source's; zero: what it says

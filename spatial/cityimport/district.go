@@ -9,22 +9,12 @@ import (
 // code (GB/T 2260), as DataV, Tianditu, OpenStreetMap and the survey write them.
 var codeNames = [...]string{"adcode", "code", "gb", "ad_code", "admin_code", "adm_code", "ref:admin", "行政区划代码", "区划代码", "行政代码", "XZQDM", "PAC", "ADCODE", "CODE", "GB", "id"}
 
-// nameNames are those in which they have their name.
+// nameNames are those in which objects have their name.
 var nameNames = [...]string{"name", "NAME", "Name", "名称", "地区", "XZQMC", "name:zh"}
 
 // district makes the administrative code the identifier of o: terminals and
 // districts meet by it.
 func (r *run) district(o *spatial.CityObject) error {
-	if o.Name == "" {
-		for _, n := range nameNames {
-			if v, ok := o.Attributes.Get(n); ok {
-				if s, ok := v.Text(); ok && s != "" {
-					o.Name = s
-					break
-				}
-			}
-		}
-	}
 	if administrative(o.ID) {
 		return nil
 	}
@@ -61,4 +51,24 @@ func administrative(s string) bool {
 		}
 	}
 	return s[0] != '0'
+}
+
+// identify gives o the identifier and the name that its attributes hold.
+func (r *run) identify(o *spatial.CityObject) error {
+	if r.o.ID != "" {
+		v, ok := o.Attributes.Get(r.o.ID)
+		if !ok || v.Kind() == spatial.Null || v.String() == "" {
+			return fault(o, r.o.ID, "the object has no such attribute, or an empty one, to identify it", "name another attribute with --id", nil)
+		}
+		o.ID = v.String()
+	}
+	for _, n := range nameNames {
+		if o.Name != "" {
+			break
+		}
+		if v, ok := o.Attributes.Get(n); ok {
+			o.Name, _ = v.Text()
+		}
+	}
+	return nil
 }

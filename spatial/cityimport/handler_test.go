@@ -140,9 +140,9 @@ func TestHandler(t *testing.T) {
 		"bad entry":    {"operator", "file=x.geojson&class=building&owner=nobody", good, 400, "bad"},
 		"too large":    {"operator", query, good + strings.Repeat(" ", 1<<20), 413, "larger"},
 		"empty":        {"operator", query, "", 400, "empty"},
-		"no model":     {"operator", query, "hello", 400, "none of the formats"},
+		"no model":     {"operator", query, "hello", 400, "good.geojson:1: expected an object"},
 		"a fault":      {"operator", query + "&strict=true", good, 400, "good.geojson:3"},
-		"another file": {"operator", "file=..%2F..%2Fetc%2Fpasswd&dataset=x&class=building", "hello", 400, "none of the formats"},
+		"another file": {"operator", "file=..%2F..%2Fetc%2Fpasswd&dataset=x&class=building", "hello", 400, "the format is none that can be read"},
 	} {
 		if status, body := send(t, srv, c.token, "", c.query, c.body); status != c.status || !strings.Contains(body, c.contains) {
 			t.Errorf("%s: %d %s; want %d with %s", name, status, body, c.status, c.contains)
@@ -280,7 +280,7 @@ func TestQueryThereAndBack(t *testing.T) {
 	p := Parameters{
 		File: "沧浪亭.city.json", Findings: true, Entry: Entry{Code: "d-1", Title: "建筑", Owner: "局", Open: "none"},
 		Options: Options{
-			Dataset: "d-1", Class: spatial.ClassWater, Type: "WaterBody", Level: 4, CRS: crs.EPSG(4549), GCJ02: true, SwapAxes: true,
+			Dataset: "d-1", ID: "gml:id", Class: spatial.ClassWater, Type: "WaterBody", Level: 4, CRS: crs.EPSG(4549), GCJ02: true, SwapAxes: true,
 			Complete: true, DryRun: true, Repair: RepairNone, Strict: true, SkipUnreadable: true,
 		},
 	}

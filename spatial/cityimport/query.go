@@ -33,7 +33,7 @@ type Parameters struct {
 // parameters are the names in a query.
 var parameters = []string{
 	"file", "dataset", "class", "type", "level", "crs", "gcj02", "swapAxes", "complete", "dryRun", "repair", "strict", "skipUnreadable",
-	"findings", "title", "owner", "open",
+	"findings", "id", "title", "owner", "open",
 }
 
 // Query writes p as ParseQuery reads it.
@@ -53,6 +53,7 @@ func (p *Parameters) Query() url.Values {
 	set("file", p.File)
 	set("dataset", o.Dataset)
 	set("class", string(o.Class))
+	set("id", o.ID)
 	set("type", o.Type)
 	set("level", o.Level.String())
 	if o.CRS.Known() {
@@ -112,6 +113,9 @@ func ParseQuery(q url.Values) (*Parameters, error) {
 	}
 	if o.Repair != "" && o.Repair != RepairSafe && o.Repair != RepairNone {
 		return nil, bad("repair", string(o.Repair), "safe or none")
+	}
+	if o.ID = q.Get("id"); len(o.ID) > 1000 {
+		return nil, bad("id", o.ID[:100]+"…", "at most 1000 bytes")
 	}
 	if len(o.Type) > 100 {
 		return nil, bad("type", o.Type[:100]+"…", "at most 100 bytes")

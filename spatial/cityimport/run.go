@@ -175,6 +175,9 @@ func unreadable(s Source, err error) error {
 		return err
 	case errors.As(err, &read):
 		e.Line, e.Message, e.Err = max(read.Line, 1), read.Message, read.Err
+		if e.Err != nil && strings.Contains(e.Message, e.Err.Error()) {
+			e.Err = nil // it would be said twice
+		}
 	}
 	return e
 }
@@ -234,6 +237,9 @@ func (r *run) object(o *spatial.CityObject) error {
 		if err := undistort(o); err != nil {
 			return err
 		}
+	}
+	if err := r.identify(o); err != nil {
+		return err
 	}
 	if err := r.classify(o); err != nil {
 		return err

@@ -54,11 +54,14 @@ func Reference(s string) (spatial.CRS, error) {
 }
 
 // EPSG is the plain CRS of an EPSG code. A compound or three-dimensional code
-// becomes its parts; of a code that is not known here nothing but the number is
-// known.
+// becomes its parts, a vertical one has no horizontal part; of a code that is not
+// known here nothing but the number is known, as a horizontal one.
 func EPSG(code int) spatial.CRS {
 	if c, err := ByCode(code); err == nil {
 		return c.Plain()
+	}
+	if v := verticalOf(strconv.Itoa(code)); v.Known() {
+		return spatial.CRS{Vertical: code, VerticalDatum: v.Short()}
 	}
 	p, _ := plainCode(strconv.Itoa(code))
 	return p

@@ -75,6 +75,9 @@ func TestPlainOfEveryCode(t *testing.T) {
 			t.Errorf("%v: %+v, degrees %v; defined with %d axes, geographic %v", c, p, p.Degrees(), c.Dimensions(), c.Geographic())
 		}
 	}
+	if p := EPSG(5737); p != plain(0, 5737, "1985 国家高程基准") || p.Known() {
+		t.Errorf("a vertical code: %+v", p)
+	}
 	if p := EPSG(31468); p != (spatial.CRS{Horizontal: 31468}) {
 		t.Errorf("a code that is not known: %+v", p)
 	}
