@@ -65,7 +65,7 @@ func parseSpan(text string) (span, error) {
 			s.days, at = 7*n, 3
 		case !clock && unit == 'D':
 			s.days, at = s.days+n, 4
-		case clock && unit == 'H':
+		case clock && unit == 'H' && n <= 100_000:
 			s.rest, at = time.Duration(n)*time.Hour, 5
 		case clock && unit == 'M':
 			s.rest, at = s.rest+time.Duration(n)*time.Minute, 6
@@ -179,8 +179,9 @@ func (t *Times) windows(now time.Time, most int, check bool) ([]Window, error) {
 	if !from.Before(to) {
 		return nil, t.at.fault("from is %s and to is %s; expected from before to", from.Format(time.RFC3339), to.Format(time.RFC3339))
 	}
-	if from.Year() < 1700 || to.Year() > 2200 {
-		return nil, t.at.fault("expected times between the years 1700 and 2200")
+	// 250 years and the longest span fit into a time.Duration.
+	if from.Year() < 1900 || to.Year() > 2150 {
+		return nil, t.at.fault("expected times between the years 1900 and 2150")
 	}
 	if check {
 		return nil, nil

@@ -310,6 +310,7 @@ func TestWindows(t *testing.T) {
 		{`{"from":"2026-01-31","to":"2026-03-31","every":"P1M"}`, "744h0m0s 672h0m0s"}, // 31 January and 1 month is 3 March
 		{`{"from":"2026-01-01","to":"2026-01-02T01:30:00+08:00","every":"P1D"}`, "24h0m0s 1h30m0s"},
 		{`{"last":"PT90M"}`, "1h30m0s"},
+		{`{"from":"1900-01-02","to":"1930-01-01","every":"PT100000H","zone":"UTC"}`, "100000h0m0s 100000h0m0s 62944h0m0s"},
 		{`{"last":"P1W","every":"P3DT12H"}`, "84h0m0s 84h0m0s"},
 	} {
 		n, err := parseJSON([]byte(c.time))
@@ -338,7 +339,7 @@ func TestWindows(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.time, got, c.want)
 		}
 	}
-	for _, bad := range []string{"", "P", "PT", "1D", "P1", "P1D1Y", "PT1D", "P-1D", "P0D", "PT1H1H", "P1.5D", "P9999999D", "PT1HT1M", "P1WW"} {
+	for _, bad := range []string{"", "P", "PT", "1D", "P1", "P1D1Y", "PT1D", "P-1D", "P0D", "PT1H1H", "P1.5D", "P9999999D", "PT1HT1M", "P1WW", "PT100001H"} {
 		if s, err := parseSpan(bad); err == nil {
 			t.Errorf("%q is accepted: %v", bad, s)
 		}
