@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,16 +21,24 @@ import (
 	"cityhub/spatial/cql2"
 	"cityhub/spatial/index"
 	"cityhub/spatial/network"
+	"cityhub/spatial/query"
 	"cityhub/spatial/store"
 	"cityhub/spatial/store/gpkg"
+	"cityhub/spatial/store/postgis"
 	"cityhub/twin"
 	"cityhub/twin/policy"
 	"cityhub/twin/registry"
 	"cityhub/twin/state"
 )
 
+// cityFile is the GeoPackage of the city model in the data folder. QGIS opens it.
+const cityFile = "city.gpkg"
+
 // openCity opens the city model's store that the configuration names.
 func openCity(ctx context.Context, cfg Config) (store.Store, error) {
+	if cfg.City.Store == "postgis" {
+		return postgis.Open(ctx, postgis.Options{URL: cfg.City.URL})
+	}
 	return gpkg.Open(ctx, gpkg.Options{Path: filepath.Join(cfg.Data, cityFile)})
 }
 
@@ -191,6 +201,40 @@ func (c *cityModel) network(ctx context.Context) (*network.Network, error) {
 	}
 	c.canals = n
 	return n, nil
+}
+
+// upstream finds what lies upstream of objects, for spatial questions: through
+// what the caller sees only.
+func (c *cityModel) upstream(ctx context.Context, v *city.View, positions []int64, metres float64) ([]query.Reached, error) {
+	n, err := c.network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nearest := map[int64]query.Reached{} // by position
+	for _, position := range positions {
+		if !n.Has(position) {
+			continue
+		}
+		trace, err := n.Upstream(network.Start{Position: position}, network.Limits{
+			MaxMetres: metres, Visible: func(p int64) bool { _, ok := v.Index.At(p); return ok },
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range trace.Objects {
+			if old, ok := nearest[o.Position]; !ok || o.Metres < old.Metres {
+				nearest[o.Position] = query.Reached{Position: o.Position, Of: position, Metres: o.Metres}
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]query.Reached, 0, len(nearest))
+	for _, position := range slices.Sorted(maps.Keys(nearest)) {
+		out = append(out, nearest[position])
+	}
+	return out, nil
 }
 
 // Healthy says why the city model cannot be asked; nil: it can.

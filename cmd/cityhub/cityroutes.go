@@ -10,14 +10,15 @@ import (
 	"cityhub/internal/web"
 	"cityhub/spatial"
 	"cityhub/spatial/cityimport"
-	"cityhub/spatial/citymodel"
-	"cityhub/spatial/citymodel/open"
 	"cityhub/spatial/edr"
 	"cityhub/spatial/features"
 	"cityhub/spatial/objects"
+	"cityhub/spatial/query"
 	"cityhub/spatial/store"
 	"cityhub/spatial/tiles"
 	"cityhub/spatial/tiles3d"
+	"cityhub/twin/policy"
+	"cityhub/twin/registry"
 )
 
 // maxUpload is the largest file of a city model that a running hub takes, in
@@ -54,13 +55,66 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 		mux.Handle(path, web.OpenReads(observations))
 	}
 
-	scene, err := tiles3d.New(tiles3d.Options{Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "3dtiles")})
+	scene, err := tiles3d.New(tiles3d.Options{
+		Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "3dtiles"),
+		GroundMetres: h.cfg.City.GroundMetres, EllipsoidOffsetMetres: h.cfg.City.EllipsoidOffsetMetres,
+	})
 	if err != nil {
 		return err
 	}
 	mux.Handle("/3dtiles", web.OpenReads(scene))
 	mux.Handle("/3dtiles/", web.OpenReads(scene))
+
+	questions, err := query.New(query.Options{
+		Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Saved: savedQuestions{h.registry}, Who: asker, Upstream: h.city.upstream,
+		TempDir: filepath.Join(h.cfg.Data, "tmp"), Logger: h.logger.With("part", "questions"),
+	})
+	if err != nil {
+		return err
+	}
+	mux.Handle("/api/v1/spatial/", web.OpenReads(questions))
 	return nil
+}
+
+// asker is who owns the questions that the caller saves.
+func asker(r *http.Request) query.Caller {
+	p := web.PrincipalFrom(r.Context())
+	return query.Caller{Name: p.Name, Manage: p.Role == policy.RoleAdmin}
+}
+
+// savedQuestions keeps spatial questions in the registry.
+type savedQuestions struct{ registry *registry.Registry }
+
+func (s savedQuestions) Put(ctx context.Context, q query.Question) error {
+	return s.registry.PutSpatialQuestion(ctx, registry.SpatialQuestion{
+		ID: q.ID, Name: q.Name, NameEn: q.NameEn, Description: q.Description, Owner: q.Owner, Visibility: string(q.Visibility),
+		Document: q.Document, Created: q.Created, Updated: q.Updated,
+	})
+}
+
+func (s savedQuestions) Get(ctx context.Context, id string) (query.Question, bool, error) {
+	q, ok, err := s.registry.SpatialQuestion(ctx, id)
+	return savedQuestion(q), ok, err
+}
+
+func (s savedQuestions) List(ctx context.Context, c query.Caller, after string, limit int) ([]query.Question, error) {
+	list, err := s.registry.SpatialQuestions(ctx, c.Name, c.Manage, after, limit)
+	out := make([]query.Question, len(list))
+	for i, q := range list {
+		out[i] = savedQuestion(q)
+	}
+	return out, err
+}
+
+func (s savedQuestions) Delete(ctx context.Context, id string) error {
+	return s.registry.DeleteSpatialQuestion(ctx, id)
+}
+
+func savedQuestion(q registry.SpatialQuestion) query.Question {
+	return query.Question{
+		ID: q.ID, Name: q.Name, NameEn: q.NameEn, Description: q.Description, Owner: q.Owner, Visibility: query.Visibility(q.Visibility),
+		Document: q.Document, Created: q.Created, Updated: q.Updated,
+	}
 }
 
 // tilesExtension is what the documents under /ogc say of vector tiles.
@@ -110,14 +164,9 @@ func (h *hub) importRoute() (http.Handler, error) {
 			}
 			return followedImport{h.city}, nil
 		},
-		Problem: spatialProblem, Dir: filepath.Join(h.cfg.Data, "uploads"), MaxBytes: maxUpload, Open: openCityFile,
+		Problem: spatialProblem, Dir: filepath.Join(h.cfg.Data, "uploads"), MaxBytes: maxUpload,
 		Catalogue: cityCatalogue{h.registry}, Logger: h.logger.With("part", "import"),
 	})
-}
-
-// openCityFile opens a file of a city model whatever its format.
-func openCityFile(path string, o citymodel.Options) (citymodel.Reader, func() error, error) {
-	return open.File(context.Background(), path, open.Options{FeatureOptions: citymodel.FeatureOptions{Options: o}})
 }
 
 // followedImport is an import into a running hub: what watches the model has

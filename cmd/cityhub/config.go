@@ -65,7 +65,13 @@ type SeriesConfig struct {
 
 // CityConfig is about the city model's store.
 type CityConfig struct {
-	Store string // gpkg
+	Store string // gpkg or postgis
+	URL   string // of PostGIS
+	// GroundMetres is the height of the ground in 3D Tiles, for what has none.
+	GroundMetres float64
+	// EllipsoidOffsetMetres is added in 3D Tiles to heights above a levelling
+	// datum: the geoid's height there.
+	EllipsoidOffsetMetres float64
 }
 
 // IngestConfig is about what is taken in.
@@ -126,9 +132,21 @@ func (c Config) Validate() error {
 		atLeast("ingest.maxFuture", int64(c.Ingest.MaxFuture), 0),
 		atLeast("ingest.maxPast", int64(c.Ingest.MaxPast), 0),
 		oneOf("series.engine", c.Series.Engine, "pebble"),
-		oneOf("city.store", c.City.Store, "gpkg"),
+		oneOf("city.store", c.City.Store, "gpkg", "postgis"),
+		cityURL(c.City),
 		oneOf("auth.anonymousRole", c.Auth.AnonymousRole, string(policy.RolePublic), string(policy.RoleAdmin)),
 	)
+}
+
+// cityURL says whether the city model's address fits its store.
+func cityURL(c CityConfig) error {
+	switch {
+	case c.Store == "postgis" && c.URL == "":
+		return errors.New("city.url: must not be empty when city.store is postgis, e.g. postgres://cityhub:password@127.0.0.1:5432/city")
+	case c.Store == "gpkg" && c.URL != "":
+		return errors.New("city.url: is for city.store postgis; the GeoPackage lies in the data folder")
+	}
+	return nil
 }
 
 // loadConfig reads defaults, then the file (none when path is empty), then

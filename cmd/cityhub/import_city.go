@@ -15,6 +15,7 @@ import (
 
 	"cityhub/spatial"
 	"cityhub/spatial/cityimport"
+	"cityhub/spatial/citymodel/open"
 	"cityhub/twin"
 	"cityhub/twin/registry"
 	"cityhub/twin/registry/manifest"
@@ -39,6 +40,16 @@ type importCityCmd struct {
 	Title          string   `help:"Title of the data set in the catalogue (default: its code)."`
 	Owner          string   `help:"Body responsible for the data set, for the catalogue."`
 	Open           string   `enum:"unconditional,conditional,none," default:"" help:"Who sees the data set: unconditional, conditional, none (default for a new one: none)."`
+	Format         string   `placeholder:"NAME" help:"Format, where it cannot be told from the file: ${cityFormats}."`
+	Layer          string   `placeholder:"NAME" help:"Layer of a GeoPackage (default: all)."`
+	Member         string   `placeholder:"NAME" help:"Data set in an archive that holds several."`
+	Encoding       string   `placeholder:"NAME" help:"Encoding of the texts of a Shapefile or CSV table, e.g. GBK."`
+	Column         string   `placeholder:"NAME" help:"Column of a CSV table that holds the geometry as WKT."`
+	X              string   `placeholder:"NAME" help:"Column of a CSV table with the easting or longitude; with --y, and --z for the height."`
+	Y              string   `hidden:""`
+	Z              string   `hidden:""`
+	ClassProperty  string   `placeholder:"NAME" help:"Attribute that says the class of each object."`
+	PostGIS        string   `name:"postgis" env:"CITYHUB_CITY_URL" placeholder:"URL" help:"Import into the PostGIS of a stopped hub, postgres://user:password@host/database, as city.url names it."`
 	Report         string   `placeholder:"FILE" help:"Write every finding to a file, .json or .csv."`
 	JSON           bool     `name:"json" help:"Print the report as JSON, one line for each data set."`
 }
@@ -55,9 +66,6 @@ Examples:
   cityhub import city districts.geojson --type AdministrativeDistrict --gcj02
   cityhub import city bridges.gml --server http://127.0.0.1:8080 --token $TOKEN`
 }
-
-// cityFile is the city model in the data folder.
-const cityFile = "city.gpkg"
 
 func (c *importCityCmd) Run(ctx context.Context, std *output) (err error) {
 	if err := c.validate(); err != nil {
@@ -121,7 +129,8 @@ func (c *importCityCmd) print(std *output, r *cityimport.Report, note string, fa
 func (c *importCityCmd) groups() ([]*cityimport.Parameters, error) {
 	base := cityimport.Options{
 		Class: spatial.Class(c.Class), ID: c.ID, Type: c.Type, GCJ02: c.GCJ02, SwapAxes: c.SwapAxes, Complete: c.Complete, DryRun: c.DryRun,
-		Repair: cityimport.RepairMode(c.Repair), Strict: c.Strict, SkipUnreadable: c.SkipUnreadable,
+		Reading: cityimport.Reading{Format: c.Format, Layer: c.Layer, Member: c.Member, Encoding: c.Encoding, Column: c.Column, X: c.X, Y: c.Y, Z: c.Z, ClassProperty: c.ClassProperty},
+		Repair:  cityimport.RepairMode(c.Repair), Strict: c.Strict, SkipUnreadable: c.SkipUnreadable,
 	}
 	var err error
 	if base.Level, err = cityimport.ParseLevel(c.Level); err != nil {
@@ -170,6 +179,9 @@ func (c *importCityCmd) openCity(ctx context.Context) (importFunc, func() error,
 	cfg := defaultConfig()
 	if c.Data != "" {
 		cfg.Data = c.Data
+	}
+	if c.PostGIS != "" {
+		cfg.City.Store, cfg.City.URL = "postgis", c.PostGIS
 	}
 	s, err := openCity(ctx, cfg)
 	if err != nil {
@@ -328,4 +340,13 @@ func (u *upload) Read(b []byte) (int, error) {
 		u.show(cityimport.Progress{Source: "sending " + u.name, Bytes: u.sent, Total: u.total, Seconds: now.Sub(u.began).Seconds()})
 	}
 	return n, err
+}
+
+// cityFormats lists the formats of city models for --help.
+func cityFormats() string {
+	var names []string
+	for _, f := range open.Formats() {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -59,6 +59,7 @@ func run(args []string, std *output) int {
 		kong.Name("cityhub"),
 		kong.Description("City data hub: readings in over MQTT, durable, joined to the city and streamed live."),
 		kong.UsageOnError(),
+		kong.Vars{"cityFormats": cityFormats()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(code int) { exit = code }),

@@ -39,10 +39,6 @@ type Importer interface {
 	Import(ctx context.Context, o store.ImportOptions, objects iter.Seq2[*spatial.CityObject, error]) (store.ImportResult, error)
 }
 
-// OpenFunc opens the file at path with the reader of its format. Options.File
-// is what the file is called in messages; the second result closes it.
-type OpenFunc func(path string, o citymodel.Options) (citymodel.Reader, func() error, error)
-
 // Source is a file to import.
 type Source struct {
 	Path string
@@ -61,8 +57,8 @@ const (
 // Options of an import. Store, Sources and Dataset are required.
 type Options struct {
 	Store   Importer
-	Open    OpenFunc // nil: Open of this package
 	Sources []Source
+	Reading Reading // of all sources
 	Dataset string // code of the data set, as in the catalogue
 
 	Class    spatial.Class    // of the objects of which the source does not tell
@@ -143,9 +139,6 @@ func checkCRS(c spatial.CRS, field string) error {
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Repair == "" {
 		o.Repair = RepairSafe
-	}
-	if o.Open == nil {
-		o.Open = Open
 	}
 	r := newRun(&o)
 	if err := o.check(); err != nil {

@@ -40,7 +40,6 @@ type HandlerOptions struct {
 	Dir       string
 	MaxBytes  int64        // of one upload; 0: 8 GiB
 	Catalogue Catalogue    // nil: entries are not kept
-	Open      OpenFunc     // nil: Open of this package
 	Logger    *slog.Logger // nil: none
 }
 
@@ -209,7 +208,7 @@ func ending(name string) string {
 // run imports the file at path and answers.
 func (h *handler) run(w http.ResponseWriter, r *http.Request, importer Importer, p *Parameters, path string) {
 	o := p.Options
-	o.Store, o.Open = importer, h.o.Open
+	o.Store = importer
 	name := p.File
 	if name == "" {
 		name = "upload"

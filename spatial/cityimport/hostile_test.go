@@ -248,7 +248,7 @@ func TestStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	seen := 0
-	o := Options{Store: s, Dataset: "x", Class: spatial.ClassBuilding, Sources: []Source{{Path: path}}, Open: Open}
+	o := Options{Store: s, Dataset: "x", Class: spatial.ClassBuilding, Sources: []Source{{Path: path}}}
 	o.Finding = func(Finding) {}
 	o.Store = importerFunc(func(ctx context.Context, io store.ImportOptions, objects seq) (store.ImportResult, error) {
 		return s.Import(ctx, io, func(yield func(*spatial.CityObject, error) bool) {

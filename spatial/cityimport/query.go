@@ -33,7 +33,7 @@ type Parameters struct {
 // parameters are the names in a query.
 var parameters = []string{
 	"file", "dataset", "class", "type", "level", "crs", "gcj02", "swapAxes", "complete", "dryRun", "repair", "strict", "skipUnreadable",
-	"findings", "id", "title", "owner", "open",
+	"findings", "id", "title", "owner", "open", "format", "layer", "member", "encoding", "column", "x", "y", "z", "classProperty",
 }
 
 // Query writes p as ParseQuery reads it.
@@ -67,6 +67,9 @@ func (p *Parameters) Query() url.Values {
 	flag("strict", o.Strict)
 	flag("skipUnreadable", o.SkipUnreadable)
 	flag("findings", p.Findings)
+	for name, value := range o.Reading.fields() {
+		set(name, *value)
+	}
 	set("title", p.Entry.Title)
 	set("owner", p.Entry.Owner)
 	set("open", p.Entry.Open)
@@ -116,6 +119,9 @@ func ParseQuery(q url.Values) (*Parameters, error) {
 	}
 	if o.ID = q.Get("id"); len(o.ID) > 1000 {
 		return nil, bad("id", o.ID[:100]+"…", "at most 1000 bytes")
+	}
+	if err := o.Reading.parse(q, bad); err != nil {
+		return nil, err
 	}
 	if len(o.Type) > 100 {
 		return nil, bad("type", o.Type[:100]+"…", "at most 100 bytes")

@@ -130,7 +130,7 @@ func (r *run) verdict() error {
 // read gives the objects of one source until yield returns false.
 func (r *run) read(ctx context.Context, s Source, size int64, yield func(*spatial.CityObject) bool) (more bool, err error) {
 	r.source = s.Name
-	reader, closeFile, err := r.o.Open(s.Path, citymodel.Options{
+	reader, closeFile, err := openSource(ctx, s.Path, r.o.Reading, citymodel.Options{
 		File: s.Name, Class: r.o.Class, Level: r.o.Level, CRS: r.o.CRS, Swapped: r.o.SwapAxes,
 		Problem: r.problem, Limits: r.o.Limits, Check: citymodel.CheckOptions{Skip: true},
 	})
