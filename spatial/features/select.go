@@ -170,7 +170,7 @@ func (c *call) positions(sel *selection, e cql2.Expr) error {
 	if !sel.byPosition {
 		return nil
 	}
-	if sel.q.BBox != nil && c.fewerInBox(sel) {
+	if sel.q.BBox != nil && !c.narrow(sel) {
 		if sel.kind.live() {
 			sel.among = sel.positions
 		}
@@ -183,23 +183,28 @@ func (c *call) positions(sel *selection, e cql2.Expr) error {
 	return sel.applyLive(e)
 }
 
-// fewerInBox reports whether a box has fewer objects than there are positions,
-// as far as the index knows, which decides on nothing but the way.
-func (c *call) fewerInBox(sel *selection) bool {
+// narrow leaves of the positions those in the box, as far as the index knows;
+// false: to look at all objects in the box is less work. The index knows only
+// what is valid now.
+func (c *call) narrow(sel *selection) bool {
 	const few, enough = 200, 20_000 // positions
-	n := min(len(sel.positions), enough)
-	if n <= few {
-		return false
+	if len(sel.positions) <= few {
+		return true
 	}
 	if c.view.Index == nil || c.view.Index.Len() == 0 {
-		return len(sel.positions) >= enough
+		return len(sel.positions) < enough
 	}
-	count := 0
+	now := sel.q.At.IsZero()
+	most := len(sel.positions)
+	if !now {
+		most = min(most, enough)
+	}
+	var in []int64
 	look := func(west, east float64) {
 		b := orb.Bound{Min: orb.Point{west, sel.q.BBox.South}, Max: orb.Point{east, sel.q.BBox.North}}
-		c.view.Index.Search(b, index.Options{Classes: sel.classes, Type: sel.q.Type, Dataset: sel.q.Dataset}, func(index.Ref) bool {
-			count++
-			return count < n
+		c.view.Index.Search(b, index.Options{Classes: sel.classes, Type: sel.q.Type, Dataset: sel.q.Dataset}, func(ref index.Ref) bool {
+			in = append(in, c.view.Index.Object(ref).Position)
+			return len(in) < most
 		})
 	}
 	if b := sel.q.BBox; b.West > b.East {
@@ -208,7 +213,21 @@ func (c *call) fewerInBox(sel *selection) bool {
 	} else {
 		look(b.West, b.East)
 	}
-	return count < n
+	if len(in) >= most {
+		return true
+	}
+	if !now {
+		return false
+	}
+	slices.Sort(in)
+	both := in[:0]
+	for _, position := range slices.Compact(in) {
+		if _, ok := slices.BinarySearch(sel.positions, position); ok {
+			both = append(both, position)
+		}
+	}
+	sel.positions = both
+	return true
 }
 
 // applyLive compiles what the filter demands of live values alone: it is asked

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/paulmach/orb"
 
@@ -89,12 +90,26 @@ func TestWays(t *testing.T) {
 	}
 	c := &call{h: w.Handler.(*handler), view: &city.View{Index: l}}
 	sel := &selection{classes: spatial.Classes(), positions: make([]int64, 300), q: store.Query{BBox: &store.BBox{West: 121.0105, South: 31.0105, East: 121.0205, North: 31.0145}}}
-	if !c.fewerInBox(sel) {
-		t.Error("a dozen objects in a box are thought to be more than 300")
+	for i := range sel.positions {
+		sel.positions[i] = int64(2 * i) // the even ones
 	}
-	sel.q.BBox = &store.BBox{West: 120, South: 30, East: 122, North: 32}
-	if c.fewerInBox(sel) {
-		t.Error("400 objects in a box are thought to be fewer than 300")
+	in := 0
+	l.Search(orb.Bound{Min: orb.Point{121.0105, 31.0105}, Max: orb.Point{121.0205, 31.0145}}, index.Options{Classes: spatial.Classes()}, func(ref index.Ref) bool {
+		if p := l.Object(ref).Position; p%2 == 0 && p < 600 {
+			in++
+		}
+		return true
+	})
+	if !c.narrow(sel) || len(sel.positions) != in || in == 0 {
+		t.Errorf("of 300 positions %d are thought to be in a box that has %d", len(sel.positions), in)
+	}
+	sel.positions, sel.q.At = make([]int64, 300), time.Now()
+	if c.narrow(sel) {
+		t.Error("of the past, a dozen objects in a box are more work than 300 positions")
+	}
+	sel.q.At, sel.q.BBox = time.Time{}, &store.BBox{West: 120, South: 30, East: 122, North: 32}
+	if !c.narrow(sel) || len(sel.positions) != 300 {
+		t.Error("a box with more objects than there are positions narrowed them")
 	}
 }
 

@@ -47,6 +47,9 @@ func conditionOf(q store.Query) condition {
 		if b.West > b.East {
 			meets = `(maxx >= ? OR minx <= ?)`
 		}
+		if q.Positions != nil {
+			return c // few, and their envelopes are looked at
+		}
 		c.now += ` AND fid IN (SELECT id FROM rtree_` + tableOf(q.Class) + `_geom WHERE ` + meets + ` AND maxy >= ? AND miny <= ?)`
 		c.nowArgs = append(c.nowArgs, b.West, b.East, b.South, b.North)
 	}
