@@ -24,6 +24,7 @@ import (
 	"cityhub/spatial/query"
 	"cityhub/spatial/store"
 	"cityhub/spatial/store/gpkg"
+	"cityhub/spatial/store/memory"
 	"cityhub/spatial/store/postgis"
 	"cityhub/twin"
 	"cityhub/twin/policy"
@@ -46,6 +47,7 @@ func openCity(ctx context.Context, cfg Config) (store.Store, error) {
 // is valid now, and the join with the Datastreams, which follow the store.
 type cityModel struct {
 	store    store.Store
+	cache    *memory.Cache // before store, for questions
 	index    *index.Index
 	join     *state.Join
 	registry *registry.Registry
@@ -61,8 +63,9 @@ type cityModel struct {
 	canals     *network.Network // of canals and pipes, of the index as it was last asked
 }
 
-func newCityModel(s store.Store, r *registry.Registry, logger *slog.Logger) *cityModel {
+func newCityModel(s store.Store, memoryBytes int64, r *registry.Registry, logger *slog.Logger) *cityModel {
 	c := &cityModel{store: s, index: index.New(index.Settings{}), registry: r, logger: logger, loaded: make(chan struct{})}
+	c.cache = memory.New(s, func() index.View { return c.index.For(nil) }, memory.Options{Bytes: memoryBytes})
 	c.join = state.NewJoin(state.JoinOptions{
 		Directory: r, Index: func() index.View { return c.index.For(nil) },
 		DistrictType: city.TypeDistrict, CellType: city.TypeUnitGrid, Logger: logger,
@@ -115,12 +118,33 @@ func (c *cityModel) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.index.Load(ctx, c.store, c.objects.Store); err != nil {
+	fill := c.cache.Begin(true)
+	err = c.index.Load(ctx, &filling{Reader: c.store, fill: fill}, c.objects.Store)
+	fill.Commit()
+	if err != nil {
 		return err
+	}
+	if kept, _ := c.cache.Stats(); int64(kept) < c.objects.Load() {
+		c.logger.Info("not all objects fit into city.memoryBytes: questions that meet the others take longer", "objects", c.objects.Load(), "kept", kept)
 	}
 	c.last = last
 	c.join.ModelChanged(nil)
 	return c.join.Sync(ctx)
+}
+
+// filling puts what is read from a store into memory as it passes.
+type filling struct {
+	store.Reader
+	fill *memory.Change
+}
+
+func (f *filling) Changes(ctx context.Context, after int64, fn func(store.Change) error) (int64, error) {
+	return f.Reader.Changes(ctx, after, func(ch store.Change) error {
+		if ch.Version != nil {
+			f.fill.Put(ch.Version)
+		}
+		return fn(ch)
+	})
 }
 
 // manyChanges is beyond how many changed objects the index is loaded anew.
@@ -178,6 +202,14 @@ func (c *cityModel) apply(ctx context.Context) (reload bool, err error) {
 	case err != nil:
 		return false, err
 	}
+	change := c.cache.Begin(false)
+	for _, position := range ended {
+		change.Drop(position)
+	}
+	for _, v := range changed {
+		change.Put(v)
+	}
+	change.Commit()
 	if err := c.index.Apply(index.Versions(changed), ended); err != nil {
 		return false, err
 	}

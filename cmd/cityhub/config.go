@@ -67,6 +67,9 @@ type SeriesConfig struct {
 type CityConfig struct {
 	Store string // gpkg or postgis
 	URL   string // of PostGIS
+	// MemoryBytes of objects, without the geometries of their levels of detail, are
+	// kept in memory to answer questions; 0: none.
+	MemoryBytes int64
 	// GroundMetres is the height of the ground in 3D Tiles, for what has none.
 	GroundMetres float64
 	// EllipsoidOffsetMetres is added in 3D Tiles to heights above a levelling
@@ -93,7 +96,7 @@ func defaultConfig() Config {
 		Data:   "./data",
 		Log:    LogConfig{MaxBytes: 10 << 30, MinFreeBytes: 256 << 20},
 		Series: SeriesConfig{Engine: "pebble"},
-		City:   CityConfig{Store: "gpkg"},
+		City:   CityConfig{Store: "gpkg", MemoryBytes: 512 << 20},
 		Ingest: IngestConfig{MaxFuture: 5 * time.Minute},
 		Auth:   AuthConfig{AnonymousRole: string(policy.RolePublic)},
 	}
@@ -134,6 +137,7 @@ func (c Config) Validate() error {
 		oneOf("series.engine", c.Series.Engine, "pebble"),
 		oneOf("city.store", c.City.Store, "gpkg", "postgis"),
 		cityURL(c.City),
+		atLeast("city.memoryBytes", c.City.MemoryBytes, 0),
 		oneOf("auth.anonymousRole", c.Auth.AnonymousRole, string(policy.RolePublic), string(policy.RoleAdmin)),
 	)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,10 +110,10 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	if h.cityStore, err = openCity(ctx, cfg); err != nil {
 		return nil, err
 	}
-	h.city = newCityModel(h.cityStore, h.registry, part("city"))
+	h.city = newCityModel(h.cityStore, cmp.Or(cfg.City.MemoryBytes, -1), h.registry, part("city"))
 	if h.gate, err = policy.New(policy.Options{
 		Registry: h.registry, Series: h.series, State: h.state,
-		City: h.cityStore, Index: h.city.index, Join: h.city.join, Editor: h.city,
+		City: h.city.cache, Index: h.city.index, Join: h.city.join, Editor: h.city,
 		AnonymousRole: policy.Role(cfg.Auth.AnonymousRole), Logger: part("gate"),
 	}); err != nil {
 		return nil, err
