@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -75,6 +76,9 @@ func (c *importCityCmd) Run(ctx context.Context, std *output) (err error) {
 	if err != nil {
 		return err
 	}
+	// An import makes much garbage beside little that stays: collecting it less
+	// often makes it a tenth faster for some hundred megabytes.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	out, err := newFindingsFile(c.Report)
 	if err != nil {
 		return err

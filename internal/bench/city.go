@@ -92,27 +92,39 @@ func writePlacedTerminals(name string, n, side int) (err error) {
 	return w.Flush()
 }
 
+// cityRow measures the city model in a GeoPackage or in PostGIS.
+func cityRow(postgis bool) func(context.Context, *bench) ([]line, error) {
+	return func(ctx context.Context, b *bench) ([]line, error) {
+		if !postgis {
+			return city(ctx, b, "houses: ")
+		}
+		b.set = []string{"city.store=postgis", "city.url=" + b.postgis}
+		return city(ctx, b, "houses in PostGIS: ", "--postgis", b.postgis)
+	}
+}
+
 // city measures the city model at a million objects: import, questions that
 // join attributes and live values, and vector tiles.
-func city(ctx context.Context, b *bench) ([]line, error) {
+func city(ctx context.Context, b *bench, of string, into ...string) ([]line, error) {
 	side := pick(b, 1000, 120)
 	n := side * side
 	terminals := n / houseEvery
 	rng := rand.New(rand.NewPCG(3, 5))
-	title := count(float64(n)) + " houses: "
+	title := count(float64(n)) + " " + of
 
 	model, manifest, data := b.file("city.geojsonl"), b.file("terminals.yaml"), b.file("data")
 	if err := errors.Join(writeCity(model, n, side), writePlacedTerminals(manifest, terminals, side)); err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	_, importer, err := b.command(ctx, "import", "city", model, "--class", "building", "--dataset", "houses", "--data", data)
+	command := append([]string{"import", "city", model, "--class", "building", "--dataset", "houses", "--data", data}, into...)
+	_, importer, err := b.command(ctx, command...)
 	if err != nil {
 		return nil, err
 	}
 	imported := time.Since(began)
 	began = time.Now()
-	if _, _, err := b.command(ctx, "import", "city", model, "--class", "building", "--dataset", "houses", "--data", data); err != nil {
+	if _, _, err := b.command(ctx, command...); err != nil {
 		return nil, err
 	}
 	again := time.Since(began)
@@ -170,7 +182,7 @@ func city(ctx context.Context, b *bench) ([]line, error) {
 		path := func() string {
 			return "/ogc/collections/" + q.collection + "/items?f=json&limit=" + strconv.Itoa(page) + "&bbox=" + box(candidates) + "&filter=" + url.QueryEscape(q.filter)
 		}
-		took, bytesOut, err := h.ask(ctx, pick(b, cityAsked, 20), path, func(body []byte) error {
+		took, bytesOut, err := h.ask(ctx, pick(b, cityAsked, 20), "identity", path, func(body []byte) error {
 			if got := bytes.Count(body, []byte(`"type":"Feature",`)); got != page {
 				return fmt.Errorf("%d features in the answer, expected %d", got, page)
 			}
@@ -197,7 +209,7 @@ func city(ctx context.Context, b *bench) ([]line, error) {
 	paths = slices.Compact(paths)
 	for _, what := range []struct{ name, goal string }{{"cold", "p95 < 50 ms"}, {"cached", "p95 < 2 ms"}} {
 		i := -1
-		took, bytesOut, err := h.ask(ctx, len(paths), func() string { i++; return paths[i] }, func(body []byte) error {
+		took, bytesOut, err := h.ask(ctx, len(paths), "gzip", func() string { i++; return paths[i] }, func(body []byte) error {
 			if len(body) == 0 {
 				return errors.New("an empty tile")
 			}
@@ -235,8 +247,8 @@ func (a asked) values() map[string]float64 {
 }
 
 // ask asks n questions one after another and checks each answer; bytesEach is
-// the mean size of an answer.
-func (h *hub) ask(ctx context.Context, n int, path func() string, check func([]byte) error) (took asked, bytesEach int64, err error) {
+// the mean size of an answer, in the encoding that is asked for, as sent.
+func (h *hub) ask(ctx context.Context, n int, encoding string, path func() string, check func([]byte) error) (took asked, bytesEach int64, err error) {
 	var body bytes.Buffer
 	for range n {
 		p := path()
@@ -245,7 +257,7 @@ func (h *hub) ask(ctx context.Context, n int, path func() string, check func([]b
 			return nil, 0, err
 		}
 		req.Header.Set("Authorization", "Bearer "+h.token)
-		req.Header.Set("Accept-Encoding", "identity")
+		req.Header.Set("Accept-Encoding", encoding)
 		began := time.Now()
 		res, err := h.client.Do(req)
 		if err != nil {

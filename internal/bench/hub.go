@@ -45,6 +45,9 @@ type hub struct {
 // free ports, and returns once /readyz is 200.
 func (b *bench) startHub(ctx context.Context, data string) (*hub, error) {
 	args := []string{"serve", "--data", data, "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"}
+	for _, s := range b.set {
+		args = append(args, "--set", s)
+	}
 	if b.profile != "" {
 		// A row that starts several hubs numbers them.
 		name := fmt.Sprintf("%s-%d.pprof", b.row, len(b.hub)+1)

@@ -33,6 +33,7 @@ type options struct {
 	dir     string
 	profile string
 	beijing string
+	postgis string
 	list    bool
 	quick   bool
 	json    bool
@@ -59,6 +60,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags.StringVar(&o.dir, "dir", "", "`FOLDER` for the hub's data, on the disk to measure; default .cache/bench in the project")
 	flags.StringVar(&o.profile, "profile", "", "write a CPU profile of the hub of every row into `FOLDER`")
 	flags.StringVar(&o.beijing, "beijing", "", "`FOLDER` with the PRSA data of Beijing's stations; without it the row replay is left out")
+	flags.StringVar(&o.postgis, "postgis", "", "`URL` of an empty database with PostGIS; without it the row city-postgis is left out")
 	flags.BoolVar(&o.list, "list", false, "list the rows and end")
 	flags.BoolVar(&o.quick, "quick", false, "small and short: shows that every row works, not how fast")
 	flags.BoolVar(&o.json, "json", false, "print JSON instead of Markdown")
@@ -84,6 +86,10 @@ func run(args []string, out, errs io.Writer) int {
 		if match.MatchString(r.name) {
 			if r.name == "replay" && o.beijing == "" && !o.list {
 				fmt.Fprintln(errs, "bench: the row replay is left out: --beijing names no folder with its data")
+				continue
+			}
+			if r.name == "city-postgis" && o.postgis == "" && !o.list {
+				fmt.Fprintln(errs, "bench: the row city-postgis is left out: --postgis names no database")
 				continue
 			}
 			chosen = append(chosen, r)
@@ -158,7 +164,7 @@ func measure(ctx context.Context, o options, chosen []row, errs io.Writer) (_ *r
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	b := &bench{root: root, dir: dir, binary: o.binary, profile: o.profile, beijing: o.beijing, quick: o.quick, keep: o.keep, errs: errs}
+	b := &bench{root: root, dir: dir, binary: o.binary, profile: o.profile, beijing: o.beijing, postgis: o.postgis, quick: o.quick, keep: o.keep, errs: errs}
 	if b.binary == "" {
 		b.binary = filepath.Join(dir, "cityhub")
 		b.logf("building cityhub")

@@ -40,7 +40,8 @@ func rows() []row {
 		{"idle-mqtt", "memory of 10,000 idle MQTT connections", 3 * time.Minute, idleMQTT},
 		{"idle-ws", "memory of 1,000 idle WebSocket clients", 3 * time.Minute, idleWebSocket},
 		{"million", "1,000,000 Datastreams: import, start, memory, start after a crash", 20 * time.Minute, million},
-		{"city", "the city model: 1,000,000 houses, import, questions, vector tiles", 20 * time.Minute, city},
+		{"city", "the city model: 1,000,000 houses, import, questions, vector tiles", 20 * time.Minute, cityRow(false)},
+		{"city-postgis", "the same on PostGIS (needs --postgis)", 20 * time.Minute, cityRow(true)},
 		{"replay", "replay of Beijing's recorded air at full speed (needs --beijing)", 10 * time.Minute, replayRow},
 		{"series", "time-series store alone: append", 5 * time.Minute, goBenchRow(seriesBenches)},
 		{"codec", "decoders and the block codec alone", 5 * time.Minute, codecRow},
@@ -55,11 +56,13 @@ type bench struct {
 	binary  string
 	profile string // folder for CPU profiles; empty: none
 	beijing string // folder of the row replay
+	postgis string // URL of the row city-postgis
 	quick   bool
 	keep    bool
 	errs    io.Writer
 
 	row string      // the name of the row that runs
+	set []string    // further settings, key=value, of the hubs that the row starts
 	hub []*hub      // that it started
 	rec *diskResult // measured once
 }
@@ -77,7 +80,7 @@ func (b *bench) runRow(ctx context.Context, r row) (lines []line, err error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %v", limit))
 	defer cancel()
-	b.row, b.hub = r.name, nil
+	b.row, b.hub, b.set = r.name, nil, nil
 	defer func() {
 		for _, h := range b.hub {
 			if e := h.stop(); e != nil && err == nil {
