@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/paulmach/orb"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"cityhub/internal/web"
 	"cityhub/spatial"
@@ -71,6 +72,20 @@ func newCityModel(s store.Store, memoryBytes int64, r *registry.Registry, logger
 		DistrictType: city.TypeDistrict, CellType: city.TypeUnitGrid, Logger: logger,
 	})
 	return c
+}
+
+// measure registers what an operator watches of the city model.
+func (c *cityModel) measure(r prometheus.Registerer) {
+	gauge := func(name, help string, labels prometheus.Labels, value func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value))
+	}
+	gauge("cityhub_city_objects", "Objects of the city model that are valid now.", nil, func() float64 { return float64(c.index.For(nil).Len()) })
+	gauge("cityhub_city_memory_objects", "Objects that are kept in memory to answer questions.", nil, func() float64 { n, _ := c.cache.Stats(); return float64(n) })
+	gauge("cityhub_city_memory_bytes", "Memory that they take, of city.memoryBytes.", nil, func() float64 { _, n := c.cache.Stats(); return float64(n) })
+	for _, how := range []state.How{state.Declared, state.Inside, state.On, state.Nearest, state.Unplaced} {
+		gauge("cityhub_city_datastreams", "Datastreams by the grounds on which they are bound to a city object.", prometheus.Labels{"bound": how.String()},
+			func() float64 { return float64(c.join.Bindings().Counts()[how]) })
+	}
 }
 
 // pollEvery is how often the store is asked for imports by other nodes.

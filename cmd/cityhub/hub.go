@@ -111,6 +111,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 		return nil, err
 	}
 	h.city = newCityModel(h.cityStore, cmp.Or(cfg.City.MemoryBytes, -1), h.registry, part("city"))
+	h.city.measure(h.metrics)
 	if h.gate, err = policy.New(policy.Options{
 		Registry: h.registry, Series: h.series, State: h.state,
 		City: h.city.cache, Index: h.city.index, Join: h.city.join, Editor: h.city,
