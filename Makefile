@@ -46,6 +46,12 @@ viewer/node_modules/.stamp: viewer/package.json viewer/package-lock.json
 	npm --prefix viewer ci --no-audit --no-fund
 	@touch $@
 
+# What judges vector tiles: the readers and the validator of those who draw them.
+TILE_JUDGES := spatial/tiles/testdata/js/node_modules/.stamp
+$(TILE_JUDGES): spatial/tiles/testdata/js/package.json spatial/tiles/testdata/js/package-lock.json
+	npm --prefix spatial/tiles/testdata/js ci --no-audit --no-fund
+	@touch $@
+
 test: check test-viewer test-go test-race test-e2e ## everything: static checks, unit, race and end-to-end tests
 	@echo; echo "make test: all passed"
 
@@ -71,7 +77,7 @@ generate: viewer/node_modules/.stamp ## write the generated files again
 test-viewer: viewer/node_modules/.stamp ## the viewer's unit tests
 	@$(STEP) "viewer unit tests" npm --prefix viewer run test
 
-test-go: viewer/dist/index.html ## all Go tests but the end-to-end ones
+test-go: viewer/dist/index.html $(TILE_JUDGES) ## all Go tests but the end-to-end ones
 	@pkgs=$$(go list ./... | grep -Ev '$(E2E)'); $(STEP) "go test" go test -timeout 10m $$pkgs
 
 test-race: ## the packages with goroutines once more, under the race detector
@@ -89,5 +95,5 @@ bench: build ## measure and print the table of docs/BENCHMARKS.md
 	go run ./internal/bench --binary bin/cityhub $(ARGS)
 
 clean: ## remove what the targets above built (data stay)
-	rm -rf bin .cache viewer/node_modules
+	rm -rf bin .cache viewer/node_modules spatial/tiles/testdata/js/node_modules
 	find viewer/dist -mindepth 1 ! -name .gitkeep -delete
