@@ -20,6 +20,9 @@ E2E     := ^cityhub/cmd/
 RACE    := ^cityhub/(ingest|streams|twin|internal)(/|$$)
 NO_RACE := ^cityhub/internal/(deptest|bench)(/|$$)
 
+# "make check" vets everything with all analyzers; go test need not do some of it again for every way of building.
+GOTEST  := go test -vet=off
+
 VIEWER_SOURCES := $(shell find viewer \( -name node_modules -o -path viewer/dist -o -path viewer/e2e \) -prune -o -type f ! -name '*.go' ! -name '*.test.ts' -print 2>/dev/null)
 
 .PHONY: help run build test check bench generate clean test-viewer test-go test-race test-e2e FORCE
@@ -44,6 +47,12 @@ viewer/dist/index.html: viewer/node_modules/.stamp $(VIEWER_SOURCES)
 
 viewer/node_modules/.stamp: viewer/package.json viewer/package-lock.json
 	npm --prefix viewer ci --no-audit --no-fund
+	@touch $@
+
+# What judges vector tiles: the readers and the validator of those who draw them.
+TILE_JUDGES := spatial/tiles/testdata/js/node_modules/.stamp
+$(TILE_JUDGES): spatial/tiles/testdata/js/package.json spatial/tiles/testdata/js/package-lock.json
+	npm --prefix spatial/tiles/testdata/js ci --no-audit --no-fund
 	@touch $@
 
 test: check test-viewer test-go test-race test-e2e ## everything: static checks, unit, race and end-to-end tests
@@ -71,23 +80,23 @@ generate: viewer/node_modules/.stamp ## write the generated files again
 test-viewer: viewer/node_modules/.stamp ## the viewer's unit tests
 	@$(STEP) "viewer unit tests" npm --prefix viewer run test
 
-test-go: viewer/dist/index.html ## all Go tests but the end-to-end ones
-	@pkgs=$$(go list ./... | grep -Ev '$(E2E)'); $(STEP) "go test" go test -timeout 10m $$pkgs
+test-go: viewer/dist/index.html $(TILE_JUDGES) ## all Go tests but the end-to-end ones
+	@pkgs=$$(go list ./... | grep -Ev '$(E2E)'); $(STEP) "go test" $(GOTEST) -timeout 10m $$pkgs
 
 test-race: ## the packages with goroutines once more, under the race detector
 	@if ! command -v $${CC:-gcc} >/dev/null; then \
 	  echo "the race detector needs a C compiler, and $${CC:-gcc} is not installed" >&2; \
 	  if [ "$${CI:-}" = true ]; then exit 1; fi; echo "race tests skipped"; exit 0; fi; \
 	pkgs=$$(go list ./... | grep -E '$(RACE)' | grep -Ev '$(NO_RACE)'); \
-	CGO_ENABLED=1 $(STEP) "go test -race -short" go test -race -short -timeout 10m $$pkgs
+	CGO_ENABLED=1 $(STEP) "go test -race -short" $(GOTEST) -race -short -timeout 10m $$pkgs
 
 test-e2e: bin/cityhub ## the real program, Mosquitto's clients, Paho and a browser against it
-	@pkgs=$$(go list ./... | grep -E '$(E2E)'); CITYHUB_TEST_BINARY=$(CURDIR)/bin/cityhub $(STEP) "end-to-end tests" go test -p 1 -count=1 -timeout 15m $$pkgs
+	@pkgs=$$(go list ./... | grep -E '$(E2E)'); CITYHUB_TEST_BINARY=$(CURDIR)/bin/cityhub $(STEP) "end-to-end tests" $(GOTEST) -p 1 -count=1 -timeout 15m $$pkgs
 	@$(STEP) "viewer end-to-end tests" npm --prefix viewer run --if-present e2e
 
 bench: build ## measure and print the table of docs/BENCHMARKS.md
 	go run ./internal/bench --binary bin/cityhub $(ARGS)
 
 clean: ## remove what the targets above built (data stay)
-	rm -rf bin .cache viewer/node_modules
+	rm -rf bin .cache viewer/node_modules spatial/tiles/testdata/js/node_modules
 	find viewer/dist -mindepth 1 ! -name .gitkeep -delete

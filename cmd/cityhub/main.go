@@ -30,7 +30,7 @@ var version = "dev"
 
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the hub: MQTT in, time series, SensorThings and streaming out."`
-	Import  importCmd  `cmd:"" help:"Bring terminals into the hub."`
+	Import  importCmd  `cmd:"" help:"Bring terminals or a city model into the hub."`
 	Replay  replayCmd  `cmd:"" help:"Publish recorded data over MQTT, as a city's terminals would."`
 	Load    loadCmd    `cmd:"" help:"Publish generated readings as fast as wanted and measure the acknowledgements."`
 	Token   tokenCmd   `cmd:"" help:"Make, list and revoke access tokens."`
