@@ -216,7 +216,9 @@ func TestAnswersAsTheStore(t *testing.T) {
 					q.Datasets = [][]string{nil, {"b", "c"}, {"a", "b"}, {}}[rng.IntN(4)]
 					q.Type = []string{"", "Road"}[rng.IntN(2)]
 					if rng.IntN(2) == 0 {
-						q.Keep = func(v *store.Version) (bool, error) { return v.Object.Height.Metres > 10 || v.Object.Name == "耦园", nil }
+						q.Keep = func(v *store.Version) (bool, error) {
+							return v.Object.Height.Metres > 10 || v.Object.Name == "耦园", nil
+						}
 					}
 					w.compare(q)
 				}
