@@ -59,7 +59,7 @@ type Options struct {
 	Store   Importer
 	Sources []Source
 	Reading Reading // of all sources
-	Dataset string // code of the data set, as in the catalogue
+	Dataset string  // code of the data set, as in the catalogue
 
 	Class    spatial.Class    // of the objects of which the source does not tell
 	ID       string           // attribute that identifies the objects, where the source has no identifiers
