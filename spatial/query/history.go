@@ -38,7 +38,9 @@ func (e *Engine) History(ctx context.Context, view *city.View, streams []*city.D
 	out, err := e.history(ctx, view, streams, o)
 	var ce *city.Error
 	if errors.As(err, &ce) {
-		ce.Field = strings.TrimPrefix(ce.Field, "/")
+		if ce.Field = strings.TrimPrefix(ce.Field, "/"); ce.Field == "" {
+			ce.Field = "from"
+		}
 	}
 	return out, err
 }
