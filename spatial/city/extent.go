@@ -81,16 +81,11 @@ func around(a, b orb.Bound) orb.Bound {
 	return a.Union(b)
 }
 
-// half is what the index may round a coordinate by, in degrees.
-const half = 0.5e-7
-
-// boxOf is what b was before it was rounded, at most; within is known to hold it.
+// boxOf is b as the store has rectangles. The index rounds coordinates to 1e-7
+// degrees, a centimetre; within is not rounded and holds it.
 func boxOf(b orb.Bound, within store.BBox) store.BBox {
 	if b.IsEmpty() {
 		return store.BBox{Empty: true}
 	}
-	return store.BBox{
-		West: max(b.Min[0]-half, within.West), South: max(b.Min[1]-half, within.South),
-		East: min(b.Max[0]+half, within.East), North: min(b.Max[1]+half, within.North),
-	}
+	return store.BBox{West: max(b.Min[0], within.West), South: max(b.Min[1], within.South), East: min(b.Max[0], within.East), North: min(b.Max[1], within.North)}
 }
