@@ -116,7 +116,9 @@ func TestClosedDatasetLeavesEveryCache(t *testing.T) {
 		var c struct{ Extent *struct{} }
 		callAs(t, h, token, http.MethodGet, "/ogc/collections/buildings?f=json", "", "", http.StatusOK, &c)
 		out["extent"] = c.Extent != nil
-		var live struct{ Extent struct{ Spatial struct{ BBox [][4]float64 } } }
+		var live struct {
+			Extent struct{ Spatial struct{ BBox [][4]float64 } }
+		}
 		callAs(t, h, token, http.MethodGet, "/ogc/collections/live?f=json", "", "", http.StatusOK, &live)
 		out["extent of what is observed"] = live.Extent.Spatial.BBox[0][2] > 120.6313 // the houses are the easternmost
 		var set struct{ BoundingBox any }
