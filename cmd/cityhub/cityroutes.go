@@ -67,7 +67,12 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 	mux.Handle("/3dtiles", web.OpenReads(scene))
 	mux.Handle("/3dtiles/", web.OpenReads(scene))
 
-	temporary := filepath.Join(h.cfg.Data, "tmp") // GeoPackages are written there before they are sent
+	// GeoPackages are written there before they are sent; SQLite's URIs take
+	// absolute paths only.
+	temporary, err := filepath.Abs(filepath.Join(h.cfg.Data, "tmp"))
+	if err != nil {
+		return fmt.Errorf("folder for answers: %w", err)
+	}
 	if err := os.MkdirAll(temporary, 0o750); err != nil {
 		return fmt.Errorf("folder for answers: %w", err)
 	}
