@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -363,7 +364,24 @@ func spatialProblem(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &qe):
 		err = &twin.Error{Code: twin.CodeInvalid, Field: "filter", Message: qe.Error()}
 	case errors.As(err, &se):
-		err = &twin.Error{Code: twin.Code(se.Code), Op: se.Op, Field: se.Field, Message: se.Message, Hint: se.Hint, Err: se.Err}
+		err = &twin.Error{Code: twin.Code(se.Code), Op: se.Op, Field: se.Field, Message: storeMessage(se), Hint: se.Hint, Err: se.Err}
 	}
 	web.Problem(w, r, err)
+}
+
+// storeMessage says where in a file the fault is, and why: problem documents have
+// no members for these. The cause of what is not the caller's fault is for the log.
+func storeMessage(e *store.Error) string {
+	var parts []string
+	switch {
+	case e.File != "" && e.Line > 0:
+		parts = append(parts, fmt.Sprintf("%s:%d", e.File, e.Line))
+	case e.File != "":
+		parts = append(parts, e.File)
+	}
+	parts = append(parts, e.Object, e.Message)
+	if e.Err != nil && (e.Code == store.Invalid || e.Code == store.Conflict) {
+		parts = append(parts, e.Err.Error())
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }

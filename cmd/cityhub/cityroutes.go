@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -65,9 +67,18 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 	mux.Handle("/3dtiles", web.OpenReads(scene))
 	mux.Handle("/3dtiles/", web.OpenReads(scene))
 
+	// GeoPackages are written there before they are sent; SQLite's URIs take
+	// absolute paths only.
+	temporary, err := filepath.Abs(filepath.Join(h.cfg.Data, "tmp"))
+	if err != nil {
+		return fmt.Errorf("folder for answers: %w", err)
+	}
+	if err := os.MkdirAll(temporary, 0o750); err != nil {
+		return fmt.Errorf("folder for answers: %w", err)
+	}
 	questions, err := query.New(query.Options{
 		Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Saved: savedQuestions{h.registry}, Who: asker, Upstream: h.city.upstream,
-		TempDir: filepath.Join(h.cfg.Data, "tmp"), Logger: h.logger.With("part", "questions"),
+		TempDir: temporary, Logger: h.logger.With("part", "questions"),
 	})
 	if err != nil {
 		return err

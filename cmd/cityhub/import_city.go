@@ -266,6 +266,8 @@ func (c cityCatalogue) Put(ctx context.Context, e cityimport.Entry) (note string
 	return note, nil
 }
 
+var errStopped = errors.New("stopped; the hub stores nothing of an import whose client goes before its end")
+
 // remote gives a file to a running hub and follows its import.
 func (c *importCityCmd) remote(ctx context.Context, p *cityimport.Parameters) (*cityimport.Report, string, error) {
 	base, err := url.Parse(c.Server)
@@ -294,6 +296,9 @@ func (c *importCityCmd) remote(ctx context.Context, p *cityimport.Parameters) (*
 	}
 	resp, err := (&http.Client{}).Do(req) // an import takes as long as it takes; the context ends it
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, "", errStopped
+		}
 		return nil, "", fmt.Errorf("ask %s: %w", c.Server, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -309,6 +314,9 @@ func (c *importCityCmd) remote(ctx context.Context, p *cityimport.Parameters) (*
 		if err := dec.Decode(&e); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = errors.New("the answer ended without a report")
+			}
+			if ctx.Err() != nil { // the person here did, not the hub
+				return nil, "", errStopped
 			}
 			return nil, "", fmt.Errorf("ask %s: the hub broke off the import; look into its log: %w", c.Server, err)
 		}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -288,5 +290,24 @@ func TestImportCityIntoRunningHub(t *testing.T) {
 	}
 	if _, err := reg.DatasetByCode(t.Context(), "bad"); twin.ErrorCode(err) != twin.CodeNotFound {
 		t.Errorf("a refused data set is in the catalogue: %v", err)
+	}
+}
+
+// Who stops an import into a running hub is not told that the hub broke it off.
+func TestImportCityStoppedByItsUser(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		stop()
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	file := writeFile(t, "a.geojson", quarter("road"))
+	cmd := importCityCmd{target: target{Server: srv.URL}, Files: []string{file}, Class: "road", Repair: "safe"}
+	err := cmd.Run(ctx, &output{out: io.Discard, err: io.Discard})
+	if err == nil || !strings.Contains(err.Error(), "stopped; the hub stores nothing") {
+		t.Errorf("%v", err)
 	}
 }

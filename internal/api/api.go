@@ -56,6 +56,14 @@ func New(o Options) (*API, error) {
 	config := huma.DefaultConfig("cityhub management API", o.Version)
 	config.Info.Description = "Manages the terminals, datasets and access of a city data hub. Errors are application/problem+json (RFC 9457)."
 	config.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	// What is served of the city beside these routes describes itself.
+	for _, d := range []struct{ tag, about, url string }{
+		{"city", "Objects of the city model, what is observed on them now and was before, and the import of city models", "/api/v1/city/openapi.json"},
+		{"spatial", "Spatial questions and downloads", "/api/v1/spatial/openapi.json"},
+		{"ogc", "OGC API: Features, Tiles and EDR", "/ogc/api"},
+	} {
+		config.Tags = append(config.Tags, &huma.Tag{Name: d.tag, Description: d.about, ExternalDocs: &huma.ExternalDocs{Description: "OpenAPI description", URL: d.url}})
+	}
 	// The description is served below: huma makes it at the first request, for
 	// several callers at once. Its pages would load scripts from other hosts.
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""

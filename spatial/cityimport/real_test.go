@@ -276,6 +276,9 @@ func TestSuzhouDistricts(t *testing.T) {
 		if r.Objects != 9 || r.Types[city.TypeDistrict] != 9 || r.Classes[""] != 9 || r.Unreadable != 0 {
 			t.Errorf("%s: %+v", c.file, r)
 		}
+		if slices.ContainsFunc(r.Findings, func(f FindingCount) bool { return f.Code == "no-class" }) {
+			t.Errorf("%s: a class is missed though a type is given: %+v", c.file, r.Findings)
+		}
 		page, err := s.Query(t.Context(), store.Query{Type: city.TypeDistrict})
 		if err != nil {
 			t.Fatal(err)

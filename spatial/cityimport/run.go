@@ -214,6 +214,9 @@ func (r *run) add(f Finding) {
 
 // problem takes what a reader found.
 func (r *run) problem(p citymodel.Problem) {
+	if p.Code == citymodel.NoClass && r.o.Type != "" {
+		return // the type says what the objects are; a class is not missed
+	}
 	action := Noted
 	switch {
 	case p.Code == citymodel.UnknownCRS && p.Severity == citymodel.SeverityError:

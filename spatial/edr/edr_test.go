@@ -299,6 +299,13 @@ func TestTimes(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 			t.Errorf("%s: found %v, want %v", tt.datetime, got, tt.want)
 		}
+		for _, v := range c.Coverages {
+			for i, q := range v.Ranges[quality].Values {
+				if (q == 9.0) != (got[i] == nil) { // IOC Manuals and Guides 54 vol. 3
+					t.Errorf("%s: value %v has the quality %v", tt.datetime, got[i], q)
+				}
+			}
+		}
 	}
 }
 

@@ -27,8 +27,17 @@ const (
 // quality is the name of the range with the quality of readings.
 const quality = "quality"
 
-// qualities are the categories of quality; their code is their place, from 1.
-func qualities() []string { return []string{"good", "not-evaluated", "suspect", "bad", "missing"} }
+// category is a mark of quality and its number in the five-level scheme of IOC
+// Manuals and Guides 54 vol. 3, as everywhere in the hub.
+type category struct {
+	name string
+	code int
+}
+
+// qualities are the categories of quality.
+func qualities() []category {
+	return []category{{"good", 1}, {"not-evaluated", 2}, {"suspect", 3}, {"bad", 4}, {"missing", 9}}
+}
 
 // readings appends what a query asks of a Datastream, in order of time.
 func (q *query) readings(ctx context.Context, ds *city.Datastream, dst []city.Reading, limit int) ([]city.Reading, error) {
@@ -165,9 +174,9 @@ func qualityParameter() map[string]any {
 	titles := map[string][2]string{"good": {"良好", "good"}, "not-evaluated": {"未评估", "not evaluated"}, "suspect": {"可疑", "suspect"}, "bad": {"错误", "bad"}, "missing": {"缺测", "missing"}}
 	var categories []map[string]any
 	encoding := map[string]int{}
-	for i, q := range qualities() {
-		categories = append(categories, map[string]any{"id": q, "label": map[string]string{"zh": titles[q][0], "en": titles[q][1]}})
-		encoding[q] = i + 1
+	for _, q := range qualities() {
+		categories = append(categories, map[string]any{"id": q.name, "label": map[string]string{"zh": titles[q.name][0], "en": titles[q.name][1]}})
+		encoding[q.name] = q.code
 	}
 	return map[string]any{"type": "Parameter", "observedProperty": map[string]any{"label": map[string]string{"zh": "质量", "en": "quality"}, "categories": categories}, "categoryEncoding": encoding}
 }
@@ -292,9 +301,9 @@ func appendValue(dst []byte, ds *city.Datastream, r city.Reading) []byte {
 }
 
 func appendQuality(dst []byte, r city.Reading) []byte {
-	for i, q := range qualities() {
-		if q == r.Quality {
-			return strconv.AppendInt(dst, int64(i+1), 10)
+	for _, q := range qualities() {
+		if q.name == r.Quality {
+			return strconv.AppendInt(dst, int64(q.code), 10)
 		}
 	}
 	return append(dst, "null"...)

@@ -60,7 +60,7 @@ func (k kind) terminals() bool { return k.ID == terminalsID }
 func (k kind) editable() bool  { return !k.live() && !k.terminals() }
 
 // rest reports whether k has the objects of no class that no other collection has.
-func (k kind) rest() bool { return k.editable() && k.Class == "" && k.Type == "" }
+func (k kind) rest() bool { return k.editable() && k.Rest() }
 
 // classes are those of its objects.
 func (k kind) classes() []spatial.Class {
@@ -72,13 +72,7 @@ func (k kind) classes() []spatial.Class {
 
 // has reports whether an object belongs to it; of live, whether it could.
 func (k kind) has(o *spatial.CityObject) bool {
-	switch {
-	case k.live():
-		return true
-	case o.Class != k.Class || k.Type != "" && o.Type != k.Type:
-		return false
-	}
-	return !k.rest() || o.Type != city.TypeDistrict
+	return k.live() || k.Has(o.Class, o.Type)
 }
 
 // kind is the collection of the path.
@@ -103,14 +97,10 @@ func (c *call) extent(k kind) (store.BBox, error) {
 		})
 		return sum, err
 	}
-	for _, class := range k.classes() {
-		b, err := c.view.Store.Extent(c.ctx, class)
-		if err != nil {
-			return sum, err
-		}
-		sum = union(sum, b)
+	if k.live() {
+		return c.view.ExtentObserved(c.ctx)
 	}
-	return sum, nil
+	return c.view.Extent(c.ctx, k.Collection)
 }
 
 func union(a, b store.BBox) store.BBox {

@@ -106,7 +106,7 @@ func (c *call) parameterObjects() object {
 	}{
 		{"f", "格式", "Representation", object{"type": "string", "enum": []string{"json", "html", "jsonfg", "geojson"}}},
 		{"lang", "语言", "Language", object{"type": "string", "enum": []string{"zh", "en"}}},
-		{"bbox", "范围：minx,miny,maxx,maxy,可加高度", "Box: minx,miny,maxx,maxy, or with heights minx,miny,minz,maxx,maxy,maxz", object{"type": "array", "minItems": 4, "maxItems": 6, "items": object{"type": "number"}}},
+		{"bbox", "范围：minx,miny,maxx,maxy，可加高度", "Box: minx,miny,maxx,maxy, or with heights minx,miny,minz,maxx,maxy,maxz", object{"type": "array", "minItems": 4, "maxItems": 6, "items": object{"type": "number"}}},
 		{"bbox-crs", "范围的坐标系", "CRS of bbox", uri},
 		{"datetime", "时间：该时的城市", "Instant or interval, RFC 3339: the city as it was then", object{"type": "string"}},
 		{"limit", "每页要素数", "Features on a page", object{"type": "integer", "minimum": 1, "maximum": maxLimit, "default": defaultLimit}},

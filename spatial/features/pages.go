@@ -172,7 +172,7 @@ func (c *call) collectionPage(k kind, doc collectionDocument) error {
 	facts := table{Rows: [][]cell{{{Text: c.text("标识", "Identifier")}, {Text: k.ID}}}}
 	if doc.Extent != nil {
 		b := doc.Extent.Spatial.BBox[0]
-		facts.Rows = append(facts.Rows, []cell{{Text: c.text("范围(经度、纬度)", "Extent (longitude, latitude)")}, {Text: fmt.Sprintf("%.6f, %.6f — %.6f, %.6f", b[0], b[1], b[2], b[3])}})
+		facts.Rows = append(facts.Rows, []cell{{Text: c.text("范围（经度、纬度）", "Extent (longitude, latitude)")}, {Text: fmt.Sprintf("%.6f, %.6f — %.6f, %.6f", b[0], b[1], b[2], b[3])}})
 	}
 	facts.Rows = append(facts.Rows,
 		[]cell{{Text: c.text("存储坐标系", "Storage CRS")}, {Text: doc.StorageCRS}},

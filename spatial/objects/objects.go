@@ -1,6 +1,7 @@
 // Package objects serves /api/v1/city: one object of the city model with its
-// parts and versions, what is observed on it, what lies around it, above and
-// below it and upstream of it, and the Datastreams that observe nothing.
+// parts and versions, what is observed on it now and was before, what lies around
+// it, above and below it and upstream of it, and the Datastreams that observe
+// nothing.
 //
 // It is what ties the city model to the readings (苏州市数据条例 第二十九条; R52): from
 // an object to its live values, and from an object to other objects and their
@@ -13,6 +14,7 @@ package objects
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,6 +34,13 @@ import (
 // Prefix is the path under which a Handler serves.
 const Prefix = "/api/v1/city"
 
+//go:embed openapi.json
+var openAPIJSON []byte
+
+// OpenAPIJSON is the OpenAPI 3.1 description of what is served below Prefix, and
+// of the import of city models, which package cityimport serves there.
+func OpenAPIJSON() []byte { return slices.Clone(openAPIJSON) }
+
 // Options of a Handler.
 type Options struct {
 	Gate city.Gate // required
@@ -45,8 +54,9 @@ type Options struct {
 
 // Handler serves the objects. Use New.
 type Handler struct {
-	o   Options
-	mux *http.ServeMux
+	o         Options
+	mux       *http.ServeMux
+	histories chan struct{} // a place for each that is read
 }
 
 // New makes a Handler.
@@ -54,7 +64,7 @@ func New(o Options) *Handler {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	h := &Handler{o: o, mux: http.NewServeMux()}
+	h := &Handler{o: o, mux: http.NewServeMux(), histories: make(chan struct{}, maxHistories)}
 	serve := func(pattern string, fn func(*http.Request, *city.View) (any, error)) {
 		h.mux.HandleFunc("GET "+Prefix+pattern, func(w http.ResponseWriter, r *http.Request) {
 			v, err := o.Gate.City(r)
@@ -79,9 +89,11 @@ func New(o Options) *Handler {
 	}
 	serve("/objects/{dataset}/{id}", h.object)
 	serve("/objects/{dataset}/{id}/observed", h.observed)
+	serve("/objects/{dataset}/{id}/history", h.history)
 	serve("/objects/{dataset}/{id}/related", h.related)
 	serve("/datastreams/unplaced", h.unplaced)
 	serve("/datastreams/{id}", h.binding)
+	h.mux.HandleFunc("GET "+Prefix+"/openapi.json", h.openAPI)
 	h.mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		o.Problem(w, r, &city.Error{Code: city.NotFound, Message: "nothing is served at " + r.URL.Path, Hint: Prefix + "/objects/DATASET/ID, with slashes in an ID written as %2F"})
 	})

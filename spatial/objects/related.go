@@ -59,12 +59,18 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 		return nil, err
 	}
 	o := index.Options{Classes: spatial.Classes()} // not the district around it
+	var wanted *city.Collection
+	unwanted := 0 // of what the index finds, at most: it does not know the districts from the others
 	if id := r.FormValue("collection"); id != "" {
 		c, ok := city.CollectionOf(id)
 		if !ok {
 			return nil, &city.Error{Code: city.Invalid, Field: "collection", Message: fmt.Sprintf("there is no collection %q", id), Hint: "they are listed at /ogc/collections"}
 		}
 		o.Classes, o.Type = []spatial.Class{c.Class}, c.Type
+		wanted = &c
+		if c.Rest() {
+			unwanted = maxRelated
+		}
 	}
 	var found []index.Near
 	along := false
@@ -73,7 +79,7 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 		if metres > maxNearMetres {
 			return nil, &city.Error{Code: city.Invalid, Field: "metres", Message: fmt.Sprintf("found %v, expected at most %d", metres, maxNearMetres)}
 		}
-		found = h.near(v.Index, ref, metres, o, int(limit)+1)
+		found = h.near(v.Index, ref, metres, o, int(limit)+1+unwanted)
 	case within, above, below:
 		found = h.stacked(v.Index, ref, rel, o)
 	case upstream, downstream:
@@ -84,14 +90,14 @@ func (h *Handler) related(r *http.Request, v *city.View) (any, error) {
 		if found, err = h.stream(r.Context(), v.Index, ref, rel == upstream, metres); err != nil {
 			return nil, err
 		}
-		if r.FormValue("collection") != "" {
-			found = slices.DeleteFunc(found, func(n index.Near) bool {
-				x := v.Index.Object(n.Ref)
-				return !slices.Contains(o.Classes, x.Class) || o.Type != "" && x.Type != o.Type
-			})
-		}
 	default:
 		return nil, &city.Error{Code: city.Invalid, Field: "relation", Message: fmt.Sprintf("found %q, expected near, within, above, below, upstream or downstream", rel)}
+	}
+	if wanted != nil {
+		found = slices.DeleteFunc(found, func(n index.Near) bool {
+			x := v.Index.Object(n.Ref)
+			return !wanted.Has(x.Class, x.Type)
+		})
 	}
 	more := len(found) > int(limit)
 	if more {

@@ -127,7 +127,7 @@ func (r *run) objects(ctx context.Context, s *Selection, at time.Time, positions
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		return inCollection(c, v) && f.match(v), nil
+		return c.Has(v.Object.Class, v.Object.Type) && f.match(v), nil
 	}
 	if s.Keys != nil {
 		return r.byKey(ctx, s, at, positions, func(v *store.Version) error {
@@ -138,7 +138,7 @@ func (r *run) objects(ctx context.Context, s *Selection, at time.Time, positions
 		})
 	}
 	q := store.Query{Class: c.Class, Type: c.Type, Dataset: s.Dataset, At: at, Positions: positions, Limit: 1000}
-	if f != nil || c.Type == "" && c.Class == "" {
+	if f != nil || c.Rest() {
 		q.Keep = keep
 	}
 	if f != nil && f.hint.Never {
@@ -176,11 +176,6 @@ func (r *run) objects(ctx context.Context, s *Selection, at time.Time, positions
 			return ctx.Err()
 		}
 	}
-}
-
-// inCollection: the districts are of no class, but no "others".
-func inCollection(c city.Collection, v *store.Version) bool {
-	return v.Object.Class == c.Class && (c.Type == "" || v.Object.Type == c.Type) && (c.Class != "" || c.Type != "" || v.Object.Type != city.TypeDistrict)
 }
 
 // byKey are the objects that a selection names, in the order of the store.

@@ -86,6 +86,11 @@ func (b *builder) candidates(c city.Collection, room int) []candidate {
 		o.MinSizeDegrees = units * unit
 		found = found[:0]
 		b.view.Index.Search(area, o, func(r index.Ref) bool {
+			if c.Rest() {
+				if x := b.view.Index.Object(r); !c.Has(x.Class, x.Type) {
+					return true
+				}
+			}
 			if len(found) >= crowd*room {
 				full = true
 				return false
@@ -301,7 +306,7 @@ func (b *builder) collectionAt(c city.Collection, left budget) (*layerWriter, er
 		}
 		for _, v := range p.Versions {
 			g := footprint(v.Footprint)
-			if g == nil {
+			if g == nil || !c.Has(v.Object.Class, v.Object.Type) {
 				continue
 			}
 			bound := g.Bound()

@@ -51,7 +51,7 @@ func matrixSets() []matrixSet {
 			axes: []string{"X", "Y"}, lastLevel: 24,
 		},
 		{
-			id: "CGCS2000Quad", title: "CGCS2000 geographic quad for the World, levels of Tianditu", titleZh: "2000 国家大地坐标系经纬度瓦片矩阵集(天地图级别)",
+			id: "CGCS2000Quad", title: "CGCS2000 geographic quad for the World, levels of Tianditu", titleZh: "2000 国家大地坐标系经纬度瓦片矩阵集（天地图级别）",
 			crs:  "http://www.opengis.net/def/crs/EPSG/0/4490",
 			axes: []string{"Lat", "Lon"}, firstLevel: 1, lastLevel: 24, geographic: true,
 		},

@@ -11,8 +11,8 @@ import (
 
 	"github.com/paulmach/orb"
 
-	"cityhub/spatial"
 	"cityhub/spatial/city"
+	"cityhub/spatial/store"
 )
 
 // The media types of metadata.
@@ -221,19 +221,21 @@ func (h *handler) tileSet(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, r, mediaJSON, h.describe(h.o.BaseURL(r), p, set, extent, known, fields))
 }
 
-// extentOf is the rectangle around the collections among layers. The extents of
-// terminals and of what is observed are not known without reading them all.
+// extentOf is the rectangle around the layers. That of terminals is not known
+// without reading them all.
 func extentOf(ctx context.Context, view *city.View, layers []string) (orb.Bound, bool, error) {
 	var all orb.Bound
 	known := false
-	asked := map[spatial.Class]bool{}
 	for _, id := range layers {
-		c, ok := city.CollectionOf(id)
-		if !ok || asked[c.Class] {
+		var e store.BBox
+		var err error
+		if c, ok := city.CollectionOf(id); ok {
+			e, err = view.Extent(ctx, c)
+		} else if id == layerLive {
+			e, err = view.ExtentObserved(ctx)
+		} else {
 			continue
 		}
-		asked[c.Class] = true
-		e, err := view.Store.Extent(ctx, c.Class)
 		if err != nil {
 			return all, false, err
 		}

@@ -49,13 +49,12 @@ type tile struct {
 	err      float64 // metres
 }
 
-// collectionObjects calls fn for the objects of a collection. Districts are of
-// no class, as "others" are, but a collection of their own.
+// collectionObjects calls fn for the objects of a collection.
 func collectionObjects(v index.View, c city.Collection, fn func(index.Ref, index.Object)) {
 	world := orb.Bound{Min: orb.Point{-180, -90}, Max: orb.Point{180, 90}}
 	v.Search(world, index.Options{Classes: []spatial.Class{c.Class}, Type: c.Type}, func(r index.Ref) bool {
 		o := v.Object(r)
-		if o.Bound.IsEmpty() || c.Class == "" && c.Type == "" && o.Type == city.TypeDistrict {
+		if o.Bound.IsEmpty() || !c.Has(o.Class, o.Type) {
 			return true
 		}
 		fn(r, o)
