@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -59,6 +60,9 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 
 	scene, err := tiles3d.New(tiles3d.Options{
 		Gate: gate, Problem: spatialProblem, BaseURL: web.BaseURL, Logger: h.logger.With("part", "3dtiles"),
+		// Asked for again each time, and mostly not sent again: what is closed must
+		// not go on showing (R29).
+		MaxAge:       -1,
 		GroundMetres: h.cfg.City.GroundMetres, EllipsoidOffsetMetres: h.cfg.City.EllipsoidOffsetMetres,
 	})
 	if err != nil {
@@ -67,13 +71,9 @@ func (h *hub) cityRoutes(mux *http.ServeMux) error {
 	mux.Handle("/3dtiles", web.OpenReads(scene))
 	mux.Handle("/3dtiles/", web.OpenReads(scene))
 
-	// GeoPackages are written there before they are sent; SQLite's URIs take
-	// absolute paths only.
-	temporary, err := filepath.Abs(filepath.Join(h.cfg.Data, "tmp"))
-	if err != nil {
-		return fmt.Errorf("folder for answers: %w", err)
-	}
-	if err := os.MkdirAll(temporary, 0o750); err != nil {
+	temporary := filepath.Join(h.cfg.Data, "tmp") // GeoPackages are written there before they are sent
+	// What a hub that was killed left there goes.
+	if err := errors.Join(os.RemoveAll(temporary), os.MkdirAll(temporary, 0o750)); err != nil {
 		return fmt.Errorf("folder for answers: %w", err)
 	}
 	questions, err := query.New(query.Options{

@@ -310,6 +310,21 @@ func TestGeoPackage(t *testing.T) {
 	}
 }
 
+// The folder for temporary files may be named as a hub's data folder is by
+// default: relative to where the program was started.
+func TestRelativeTempDir(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("tmp", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if b := write(t, GeoPackage, Options{TempDir: "tmp"}); !bytes.HasPrefix(b, []byte("SQLite format 3\x00")) {
+		t.Errorf("the file begins with %.20q", b)
+	}
+	if left, err := os.ReadDir("tmp"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
 func TestAbort(t *testing.T) {
 	for _, f := range Formats() {
 		dir := t.TempDir()

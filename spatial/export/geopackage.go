@@ -51,7 +51,14 @@ func newGeoPackage(w io.Writer, o Options, p *projector) (_ *gpkgWriter, err err
 		return nil, &Error{"Name", fmt.Sprintf("found %q, expected a name that GeoPackage and SQLite do not keep for themselves", o.Name)}
 	}
 	g := &gpkgWriter{out: w, o: o, p: p}
-	if g.dir, err = os.MkdirTemp(o.TempDir, "cityhub-export-"); err != nil {
+	// SQLite's URIs take absolute paths only.
+	dir := o.TempDir
+	if dir != "" {
+		if dir, err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+	}
+	if g.dir, err = os.MkdirTemp(dir, "cityhub-export-"); err != nil {
 		return nil, err
 	}
 	defer func() {
