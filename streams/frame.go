@@ -65,4 +65,4 @@ func (f *Frame) Prepared() (*websocket.PreparedMessage, error) {
 
 // Shared reports whether the frame may go to more than one client, so that
 // preparing it pays.
-func (f *Frame) Shared() bool { return f.Kind != FrameControl }
+func (f *Frame) Shared() bool { return f.Kind != FrameControl && f.Kind != FrameChanged }

@@ -55,7 +55,7 @@ type Options struct {
 	RecentReadings   int           // kept in memory for clients who come back, about 90 bytes each; zero means 512 Ki, -1 none
 	RecentAge        time.Duration // how long they are kept; zero means 5 min
 	MaxReplays       int           // clients brought up to date from the log at once; more wait up to ResumeTimeout; zero means 4
-	ResumeTimeout    time.Duration // for a client to take a part of what it missed; zero means 10 s
+	ResumeTimeout    time.Duration // for a client to take a part of what it missed, for a place among the replays, and for this node to reach a position that another gave; zero means 10 s
 	// Of one identity (ClientOptions.Identity). Zero means half of MaxClients, and
 	// eight subscriptions for each of those.
 	MaxIdentityClients, MaxIdentitySubscriptions int

@@ -180,7 +180,7 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 		if err := a.c.Closed(); err != nil {
 			return "", &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "the connection is closing", Err: err}
 		}
-		if a.done.Epoch != h.pos.Epoch {
+		if a.done.Epoch != h.pos.Epoch && h.pos.Epoch != "" {
 			if a.acked {
 				return "", a.fail(errors.New(reasonEpoch))
 			}
@@ -197,11 +197,12 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 				return "", a.fail(err)
 			}
 		case early:
-			if waited >= earlyWait {
+			// A node that has just started or lags comes there soon.
+			if waited >= h.o.ResumeTimeout {
 				return reasonBehind, nil
 			}
 			began := time.Now()
-			h.waitForGroup(ctx, earlyWait-waited)
+			h.waitForGroup(ctx, h.o.ResumeTimeout-waited)
 			waited += max(time.Since(began), time.Millisecond)
 			if ctx.Err() != nil {
 				return "", a.fail(ctx.Err())
@@ -228,9 +229,6 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 		}
 	}
 }
-
-// earlyWait is how long a client from a node that is ahead waits for this one.
-const earlyWait = 2 * time.Second
 
 // fail ends a client who was told that it resumes and cannot go on: it knows its
 // position and may try again.
@@ -263,12 +261,14 @@ func (h *Hub) waitForGroup(ctx context.Context, d time.Duration) {
 func (a *arrival) fromMemory(ctx context.Context) step {
 	h, v := a.c.hub, a.v
 	start, at, how := h.recent.find(a.done)
-	switch how {
-	case tooOld:
+	switch {
+	case h.pos.Epoch == "": // nothing has come yet
+		return early
+	case how == tooOld:
 		return outOfReach
-	case amid:
+	case how == amid:
 		return between
-	case ahead:
+	case how == ahead:
 		return early
 	}
 	a.accept()
@@ -276,6 +276,7 @@ func (a *arrival) fromMemory(ctx context.Context) step {
 		a.latest(ctx, start)
 		return arrived
 	}
+	whole := a.done == *a.r.After // nothing was queued before
 	frames, pos, rest := a.encode(ctx, start, at, h.o.QueueBytes/4)
 	for _, f := range frames {
 		a.c.push(f)
@@ -288,7 +289,7 @@ func (a *arrival) fromMemory(ctx context.Context) step {
 		frames = append(frames, f)
 		a.c.push(f)
 	}
-	if !a.fromLog && v.m.live == nil {
+	if whole && v.m.live == nil {
 		v.resumed = &resumed{after: a.r.After.Offset, most: h.o.QueueBytes / 4}
 		for _, f := range frames {
 			v.resumed.add(f)
