@@ -190,6 +190,9 @@ func (h *Hub) Heartbeat() time.Duration { return h.o.Heartbeat }
 // MaxSubscriptions is how many subscriptions one client may have.
 func (h *Hub) MaxSubscriptions() int { return h.o.MaxSubscriptions }
 
+// QueueBytes is how much may be queued for one client.
+func (h *Hub) QueueBytes() int { return h.o.QueueBytes }
+
 // Clients is the number of connected clients.
 func (h *Hub) Clients() int {
 	h.mu.Lock()

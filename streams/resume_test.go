@@ -33,7 +33,6 @@ type follower struct {
 	known    map[twin.DatastreamID]bool
 	resumed  int
 	refused  []string
-	client   *streams.Client
 	complete bool // the subscription at hand has begun
 }
 
