@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"cityhub/streams"
@@ -66,7 +67,7 @@ func benchReading(b *testing.B, views int) {
 			x, y := 120+float64(i/2%10)/10, 31+float64(i/20%10)/10
 			f = streams.Filter{BBox: &streams.BBox{West: x - .05, South: y - .05, East: x + .05, North: y + .05}}
 		}
-		if err := c.Subscribe(ctx, "s", f, nil); err != nil {
+		if err := c.Subscribe(ctx, streams.Subscription{ID: "s", Filter: f}); err != nil {
 			b.Fatal(err)
 		}
 		clients = append(clients, c)
@@ -134,7 +135,7 @@ func BenchmarkSubscribe(b *testing.B) {
 	for b.Loop() {
 		x, y := 120+rng.Float64()*.95, 31+rng.Float64()*.95
 		f := streams.Filter{BBox: &streams.BBox{West: x, South: y, East: x + .05, North: y + .05}}
-		if err := c.Subscribe(ctx, "s", f, nil); err != nil {
+		if err := c.Subscribe(ctx, streams.Subscription{ID: "s", Filter: f}); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := c.Next(nil, 1); err != nil {
@@ -144,4 +145,36 @@ func BenchmarkSubscribe(b *testing.B) {
 	c.Detach()
 	cancel()
 	<-done
+}
+
+// BenchmarkIdleClient measures what the hub itself keeps for one of 10,000
+// clients of one view that have taken all they got.
+func BenchmarkIdleClient(b *testing.B) {
+	for b.Loop() {
+		c := newCity(b, nil)
+		c.dir.Put(streamtest.Datastream(1, "pm25", 1, 120.6, 31.3))
+		c.log.Append(streamtest.Reading(1, 1, 1))
+		c.settle(b)
+		const n = 10000
+		clients := make([]*streams.Client, n)
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		before := m.HeapAlloc
+		for i := range clients {
+			clients[i] = c.connect(b, "admin")
+			if err := clients[i].Subscribe(context.Background(), streams.Subscription{ID: "s", Mode: streams.ModeLatest}); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := clients[i].Next(nil, 1<<20); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc-before)/n, "B/client")
+		for _, cl := range clients {
+			cl.Detach()
+		}
+	}
 }
