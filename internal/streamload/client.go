@@ -210,9 +210,9 @@ func (c *client) delta(r row) error {
 	last, known := c.seen[r.datastream]
 	switch {
 	case !known && r.value != 0 && !c.load.o.Latest:
-		return fmt.Errorf("Datastream %d begins with reading %d", r.datastream, r.value)
+		return fmt.Errorf("the Datastream %d begins with reading %d", r.datastream, r.value)
 	case known && c.load.o.Latest && r.value <= last, known && !c.load.o.Latest && r.value != last+1:
-		return fmt.Errorf("Datastream %d has reading %d after %d", r.datastream, r.value, last)
+		return fmt.Errorf("the Datastream %d has reading %d after %d", r.datastream, r.value, last)
 	}
 	c.seen[r.datastream] = r.value
 	c.rows++
