@@ -141,7 +141,12 @@ func (c *client) message(b []byte, take func(row) error) error {
 		c.hist.mu.Lock()
 		err := eachRow(m.rows, take)
 		c.hist.mu.Unlock()
-		l.readings.Add(c.rows)
+		if all := l.readings.Add(c.rows); all >= l.awaited.Load() {
+			select {
+			case l.reached <- struct{}{}:
+			default: // it has been told
+			}
+		}
 		return err
 	case "snapshot":
 		if c.whole {

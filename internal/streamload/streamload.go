@@ -89,6 +89,9 @@ type Load struct {
 
 	frames, bytes, readings, heartbeats, snapshots, changes, late atomic.Int64
 
+	awaited atomic.Int64  // readings that Wait waits for
+	reached chan struct{} // has room for one: awaited has been reached
+
 	ways [shards]histogram // publish → delivery, µs
 	pans [shards]histogram // a change of view → its answer complete, µs
 	bufs sync.Pool         // of *[]byte
@@ -106,7 +109,7 @@ func Dial(ctx context.Context, o Options) (*Load, error) {
 	if o.Clients < 1 {
 		return nil, fmt.Errorf("%d clients are not enough", o.Clients)
 	}
-	l := &Load{o: o, failed: make(chan struct{}), clients: make([]*client, o.Clients)}
+	l := &Load{o: o, failed: make(chan struct{}), reached: make(chan struct{}, 1), clients: make([]*client, o.Clients)}
 	l.fromNs.Store(o.FromNs)
 	for i := range shards {
 		l.ways[i].h, l.pans[i].h = hdr.New(1, longestMicros, 3), hdr.New(1, longestMicros, 3)
@@ -239,13 +242,12 @@ func merged(of *[shards]histogram) *hdr.Histogram {
 }
 
 // Wait returns when the clients together have had n readings, with the first
-// error of a client, or when ctx ends.
+// error of a client, or when ctx ends. One goroutine may wait at a time.
 func (l *Load) Wait(ctx context.Context, n int64) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
+	l.awaited.Store(n)
 	for l.readings.Load() < n {
 		select {
-		case <-tick.C:
+		case <-l.reached: // perhaps by an earlier call
 		case <-l.failed:
 			return l.err
 		case <-ctx.Done():
