@@ -90,10 +90,10 @@ func quantileMs(h *hdr.Histogram, q float64) float64 { return float64(h.ValueAtQ
 
 // fanoutRow measures how many frames a second leave the hub when everybody sees
 // everything. The next message is published when the one before the last has
-// reached all, so that the rate is what hub and clients can do together. Two
-// messages of 13 readings mostly make one frame, of about 1 KB then.
+// reached all, so that the rate is what hub and clients can do together. A
+// message of 25 readings is a frame of about 1 KB, unless the hub joins two.
 func fanoutRow(ctx context.Context, b *bench) ([]line, error) {
-	const readings, ahead = 13, 2
+	const readings, ahead = 25, 2
 	clients, length := pick(b, 500, 20), pick(b, 15*time.Second, time.Second)
 	c, err := b.crowd(ctx, streamload.PublisherOptions{Terminals: 20, Readings: readings}, streamload.Options{Clients: clients})
 	if err != nil {
