@@ -361,3 +361,30 @@ func TestSplitBatchKeepsItsOrder(t *testing.T) {
 		}
 	}
 }
+
+// A group is tried again after retention has emptied the stream: there is
+// nothing to be found, and nothing to wait for.
+func TestRetryIntoAnEmptiedStream(t *testing.T) {
+	l := mustOpen(t, externalOptions(external(t, nil).ClientURL()))
+	batches := []*block.Batch{rowsFrom("", twin.DomainTransport, 0, 1)}
+	sess, _, err := l.session()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := new(group)
+	if err := l.encode(g, batches, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.identify(sess, g)
+	l.failed.put(g, time.Now())
+	other := mustOpen(t, l.o)
+	for i := range 3 {
+		mustAppend(t, other, rowsFrom("", twin.DomainTransport, 100+i, 1))
+	}
+	if err := sess.obs.handle.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if pos, err := l.Append(t.Context(), batches, nil); err != nil || pos.Offset != 4 {
+		t.Fatalf("%v %v", pos, err)
+	}
+}

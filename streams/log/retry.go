@@ -133,7 +133,9 @@ func (s *session) reconcile(ctx context.Context, g *group) error {
 			if ctx.Err() != nil {
 				return canceled(ctx.Err())
 			}
-			return unavailable(opAppend, "the log cannot be searched for the records of a failed append", err)
+			const message = "the log cannot be searched for the records of a failed append"
+			s.l.setFault(&fault{message: message, err: err}) // the stream may be gone: the monitor is to look
+			return unavailable(opAppend, message, err)
 		}
 	}
 	return nil
@@ -159,6 +161,9 @@ func (s *session) find(ctx context.Context, st streamState, after uint64, ids ma
 		return err
 	}
 	end, read := info.State.LastSeq, after
+	if info.State.Msgs == 0 {
+		end = after // retention took the last record with the others
+	}
 	wait := func() error {
 		if s.srv != nil { // alone, it is never behind
 			read = end
