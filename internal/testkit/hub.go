@@ -217,7 +217,7 @@ func (h *Hub) Run(ctx context.Context, args ...string) (string, error) {
 }
 
 // built builds the program once for this test process.
-var built = sync.OnceValues(buildBinary)
+var built = sync.OnceValues(func() (string, error) { return buildProgram("cityhub", "./cmd/cityhub") })
 
 // BuildBinary builds cmd/cityhub as it stands, once for this test process, and
 // gives the program's path. CITYHUB_TEST_BINARY names one that is built
@@ -234,10 +234,11 @@ func BuildBinary(t testing.TB) string {
 	return p
 }
 
-// buildBinary writes .cache/test/cityhub-SUM in the repository. The sum of its
-// content in the name keeps test processes that build at the same time from
-// replacing a program that another one runs.
-func buildBinary() (string, error) {
+// buildProgram writes .cache/test/NAME-SUM in the repository, from a main
+// package of this module or of a dependency. The sum of its content in the name
+// keeps test processes that build at the same time from replacing a program
+// that another one runs.
+func buildProgram(name, pkg string) (string, error) {
 	root, err := repoRoot()
 	if err != nil {
 		return "", err
@@ -253,17 +254,17 @@ func buildBinary() (string, error) {
 	}
 	defer os.Remove(f.Name())
 	f.Close()
-	cmd := exec.Command("go", "build", "-trimpath", "-o", f.Name(), "./cmd/cityhub")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", f.Name(), pkg)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build cityhub: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	sum, err := fileSum(f.Name())
 	if err != nil {
 		return "", err
 	}
-	p := filepath.Join(dir, "cityhub-"+sum)
+	p := filepath.Join(dir, name+"-"+sum)
 	if _, err := os.Stat(p); errors.Is(err, os.ErrNotExist) {
 		if err := os.Rename(f.Name(), p); err != nil {
 			return "", err

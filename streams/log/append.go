@@ -20,7 +20,9 @@ import (
 //
 // After an error part of the group may be stored. Append again with equal
 // batches and rejects then stores only what is missing, so that a caller keeps
-// a group until it is durable and simply tries again. The log remembers what
+// a group until it is durable and simply tries again. Observations of a
+// Datastream keep their order within a group, however often it is tried; so do
+// groups that are appended one after the other. The log remembers what
 // failed for as long as it is tried again at least every ten minutes.
 //
 // Errors: CodeUnavailable when the log cannot take records now (Healthy tells
@@ -128,6 +130,13 @@ func (l *Log) publish(ctx context.Context, sess *session, g *group) error {
 		if r.seq != 0 || firstErr != nil {
 			continue
 		}
+		if r.follows {
+			// A batch that was split: its Datastreams are in several records, whose
+			// order must hold whatever fails. It is rare, and may wait.
+			if firstErr = l.awaitAll(ctx, sess, g.records[:i], g); firstErr != nil {
+				continue
+			}
+		}
 		select {
 		case <-sess.dead:
 			firstErr = unavailable(opAppend, "the log cannot write", sess.cause)
@@ -142,14 +151,24 @@ func (l *Log) publish(ctx context.Context, sess *session, g *group) error {
 	}
 	// All that was sent is waited for, even after an error: what is known to be
 	// stored need not be looked for.
-	for i := range g.records {
-		r := &g.records[i]
+	if err := l.awaitAll(ctx, sess, g.records, g); firstErr == nil {
+		firstErr = err
+	}
+	return firstErr
+}
+
+// awaitAll waits for every confirmation that is still to come, and gives the
+// first error.
+func (l *Log) awaitAll(ctx context.Context, sess *session, records []record, g *group) (firstErr error) {
+	for i := range records {
+		r := &records[i]
 		if r.future == nil {
 			continue
 		}
 		if err := l.await(ctx, sess, r, g); err != nil && firstErr == nil {
 			firstErr = err
 		}
+		r.future = nil
 	}
 	return firstErr
 }
@@ -200,6 +219,9 @@ func (l *Log) publishFailed(err error) error {
 		f.message, f.hint = "no stream takes the records", "check that JetStream runs on the log server"
 	case errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionReconnecting), errors.Is(err, nats.ErrReconnectBufExceeded):
 		f.message, f.hint = "the log server is not connected", "it reconnects by itself; check that the server runs"
+	case errors.As(err, &api) && api.ErrorCode == codeDuplicateInProcess:
+		// The first try is on its way to the replicas still; the log is well.
+		return &twin.Error{Code: twin.CodeUnavailable, Op: opAppend, Message: "an earlier try of the record is not finished", Hint: "try again in a moment", Err: err}
 	case errors.Is(err, jetstream.ErrTooManyStalledMsgs):
 		// Too much is on its way already; the log itself is well.
 		return &twin.Error{Code: twin.CodeUnavailable, Op: opAppend, Message: "too many records wait for their confirmation", Hint: "append larger batches, or fewer at a time", Err: err}

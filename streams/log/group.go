@@ -42,6 +42,7 @@ type record struct {
 	off     int    // of data in the group's buffer
 	data    []byte
 	reject  bool
+	follows bool   // it goes on with the batch of the record before
 	seq     uint64 // zero: not known to be stored
 	future  jetstream.PubAckFuture
 }
@@ -133,7 +134,7 @@ func (l *Log) encodeBatch(g *group, subject string, b *block.Batch, from, to int
 		}
 		if len(buf)-off <= l.o.MaxRecordBytes {
 			g.buf = buf
-			g.records = append(g.records, record{subject: subject, off: off})
+			g.records = append(g.records, record{subject: subject, off: off, follows: from > 0})
 			return nil
 		}
 		if to-from == 1 {

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	reconnectWait  = 250 * time.Millisecond
-	pingInterval   = 10 * time.Second
+	reconnectWait = 250 * time.Millisecond
+	// A server that stops answering, without closing the connection, is left after
+	// three of them: a node that is cut off must not hold its hubs for long.
+	pingInterval   = 2 * time.Second
 	maxPendingAcks = 16384 // records on their way to the server, of all appends together
 	restartTimeout = time.Minute
 	epochInterval  = 15 * time.Second

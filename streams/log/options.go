@@ -42,8 +42,9 @@ type Options struct {
 	// RootCAs is a PEM file of the authorities to trust for URL besides the
 	// system's; empty: the system's alone.
 	RootCAs string
-	// Replicas of the streams on an external cluster, 1 to 5. Zero: new streams
-	// get one, existing streams stay as they are.
+	// Replicas of the streams on an external cluster, 1 to 5; 3 is what a cluster
+	// of three servers is for. Zero: new streams get one, existing streams stay as
+	// they are. Needs URL when it is over 1.
 	Replicas int
 
 	// Prefix of stream and subject names, letters, digits, - and _; empty: the
@@ -92,7 +93,9 @@ func (o *Options) complete() error {
 	case o.URL == "" && o.Dir == "":
 		return invalid("dir", "neither a directory nor a server is given", "set the data directory, or log.url to a NATS server")
 	case o.Replicas < 0 || o.Replicas > 5:
-		return invalid("replicas", "must be between 1 and 5", "use 3 on a cluster of three servers")
+		return invalid("replicas", "must be between 1 and 5", "set log.replicas to 3 on a cluster of three servers")
+	case o.Replicas > 1 && o.URL == "":
+		return invalid("replicas", "the embedded log server is alone and keeps one replica", "set log.url to a cluster, or log.replicas to 1")
 	case strings.ContainsFunc(o.Prefix, func(r rune) bool { return !nameRune(r) }):
 		return invalid("prefix", "may hold letters, digits, - and _ only", "")
 	case o.MaxAge < 0:
@@ -106,7 +109,7 @@ func (o *Options) complete() error {
 	}
 	for _, s := range strings.Split(o.URL, ",") {
 		if u, err := url.Parse(strings.TrimSpace(s)); err != nil || o.URL != "" && u.Host == "" {
-			return invalid("url", "not a NATS address", "write nats://host:4222 or tls://host:4222")
+			return invalid("url", "not a NATS address", "write log.url as nats://host:4222 or tls://host:4222; the servers of a cluster with commas between")
 		}
 	}
 	if o.MaxBytes == 0 {

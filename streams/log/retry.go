@@ -15,6 +15,11 @@ import (
 // mind.
 const forgetAfter = 10 * time.Minute
 
+const (
+	findRetry = 20 * time.Millisecond // to the next look at a server that is behind
+	findLimit = 30 * time.Second
+)
+
 // retries remembers the groups that failed, by their content: which ids their
 // records were sent with and which of them are stored. It is empty, and costs
 // nothing, while the log is well.
@@ -121,11 +126,16 @@ func (s *session) reconcile(ctx context.Context, g *group) error {
 		if reject {
 			st = s.rej
 		}
-		if err := s.find(ctx, st, g.after(reject), ids); err != nil {
+		bound, cancel := context.WithTimeout(ctx, findLimit)
+		err := s.find(bound, st, g.after(reject), ids)
+		cancel()
+		if err != nil {
 			if ctx.Err() != nil {
 				return canceled(ctx.Err())
 			}
-			return unavailable(opAppend, "the log cannot be searched for the records of a failed append", err)
+			const message = "the log cannot be searched for the records of a failed append"
+			s.l.setFault(&fault{message: message, err: err}) // the stream may be gone: the monitor is to look
+			return unavailable(opAppend, message, err)
 		}
 	}
 	return nil
@@ -134,7 +144,9 @@ func (s *session) reconcile(ctx context.Context, g *group) error {
 // find reads the headers of a stream after a sequence and sets the sequence of
 // the records it meets.
 func (s *session) find(ctx context.Context, st streamState, after uint64, ids map[string]*record) error {
-	cons, err := st.handle.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	bound, cancel := context.WithTimeout(ctx, s.l.o.AckTimeout)
+	defer cancel()
+	cons, err := st.handle.CreateConsumer(bound, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
 		AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true, InactiveThreshold: consumerLinger,
 	})
@@ -142,7 +154,27 @@ func (s *session) find(ctx context.Context, st streamState, after uint64, ids ma
 		return err
 	}
 	defer s.deleteConsumer(st, cons.CachedInfo().Name)
-	for len(ids) > 0 {
+	// The consumer may live on a server that is behind. Asked of the leader after
+	// the consumer was made, this is how far has to be read.
+	info, err := st.handle.Info(bound)
+	if err != nil {
+		return err
+	}
+	end, read := info.State.LastSeq, after
+	if info.State.Msgs == 0 {
+		end = after // retention took the last record with the others
+	}
+	wait := func() error {
+		if s.srv != nil { // alone, it is never behind
+			read = end
+			return nil
+		}
+		return sleep(ctx, findRetry, s.dead)
+	}
+	for started := time.Now(); len(ids) > 0 && read < end; {
+		if time.Since(started) > s.l.o.AckTimeout {
+			return errors.New("a server of the cluster stays behind")
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -157,7 +189,7 @@ func (s *session) find(ctx context.Context, st streamState, after uint64, ids ma
 			if err != nil {
 				return err
 			}
-			pending = meta.NumPending
+			pending, read = meta.NumPending, max(read, meta.Sequence.Stream)
 			id := msg.Headers().Get(jetstream.MsgIDHeader)
 			if r := ids[id]; r != nil {
 				r.seq = meta.Sequence.Stream
@@ -167,17 +199,21 @@ func (s *session) find(ctx context.Context, st streamState, after uint64, ids ma
 		if err := msgs.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
 			return err
 		}
-		if got > 0 && pending == 0 {
-			return nil
+		if got > 0 && pending > 0 {
+			started = time.Now() // it goes on
+			continue
 		}
 		if got == 0 {
 			info, err := cons.Info(ctx)
 			if err != nil {
 				return err
 			}
-			if info.NumPending == 0 {
-				return nil
+			if info.NumPending > 0 {
+				continue
 			}
+		}
+		if err := wait(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -72,7 +72,7 @@ func (l *Log) connect(ctx context.Context) (*session, error) {
 	if limit := s.pub.MaxPayload(); int64(l.o.MaxRecordBytes)+4096 > limit {
 		return fail(&twin.Error{Code: twin.CodeInvalid, Op: "open log", Field: "maxRecordBytes", Message: fmt.Sprintf("%d bytes and a header do not fit the server's max_payload of %d", l.o.MaxRecordBytes, limit), Hint: "lower it, or raise max_payload on the server"})
 	}
-	if err := s.ensure(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return fail(err)
 	}
 	return s, nil
@@ -109,7 +109,7 @@ func (s *session) dial(ctx context.Context, name string, opts []nats.Option) (*n
 			opts = append(opts, nats.Timeout(left))
 		}
 	}
-	nc, err := nats.Connect(o.URL, opts...)
+	nc, err := connectNATS(ctx, &o, opts)
 	if err != nil {
 		return nil, nil, &twin.Error{Code: twin.CodeUnavailable, Op: "open log", Field: "url", Message: "the log server cannot be reached", Hint: "check log.url, its credentials and that the server runs with JetStream", Err: err}
 	}
@@ -162,7 +162,7 @@ func (s *session) ensureStream(ctx context.Context, want jetstream.StreamConfig)
 		}
 	}
 	if err != nil {
-		return streamState{}, unavailable(op, "the stream "+want.Name+" cannot be opened", err)
+		return streamState{}, streamFailed(err, o.Replicas, "the stream "+want.Name+" cannot be opened")
 	}
 	cfg := have.CachedInfo().Config
 	epoch := cfg.Metadata[epochKey]
@@ -176,7 +176,7 @@ func (s *session) ensureStream(ctx context.Context, want jetstream.StreamConfig)
 	}
 	if change.MaxBytes != cfg.MaxBytes || change.MaxAge != cfg.MaxAge || change.Duplicates != cfg.Duplicates || change.Replicas != cfg.Replicas {
 		if have, err = s.readJS.UpdateStream(ctx, change); err != nil {
-			return streamState{}, unavailable(op, "the retention of the stream "+want.Name+" cannot be changed", err)
+			return streamState{}, streamFailed(err, o.Replicas, "the retention or the replicas of the stream "+want.Name+" cannot be changed")
 		}
 	}
 	st := streamState{handle: have, epoch: epoch}
@@ -194,7 +194,9 @@ func (st *streamState) set(info *jetstream.StreamInfo) {
 
 // bounds asks the server for the state of OBS.
 func (s *session) bounds(ctx context.Context) (streamState, error) {
-	info, err := s.obs.handle.Info(ctx)
+	bound, cancel := context.WithTimeout(ctx, s.l.o.AckTimeout) // nobody answers while a cluster has no leader
+	defer cancel()
+	info, err := s.obs.handle.Info(bound)
 	if err != nil {
 		if ctx.Err() != nil {
 			return streamState{}, ctx.Err()

@@ -18,7 +18,8 @@ const (
 	opTail = "tail log"
 
 	consumerLinger = 30 * time.Second // a consumer without its reader is removed after it
-	tailHeartbeat  = 5 * time.Second
+	tailHeartbeat  = time.Second      // a consumer whose server is gone is noticed after two
+	behindLimit    = 30 * time.Second
 	// What one Tail may have in memory undecoded: records in its channel, plus
 	// what the server sends ahead.
 	tailQueue      = 256
@@ -93,6 +94,9 @@ type tail struct {
 	n       int
 	rows    int
 	read    uint64 // sequence of the last record taken in, decoded or not
+
+	behindSince time.Time // since when the log ends before pos; zero: it does not
+
 	carried bool   // batches[n] is decoded and waits for the next call
 	carrySq uint64 // its sequence
 }
@@ -116,6 +120,9 @@ func (t *tail) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if t.behind(st) {
+		return unavailable(opTail, "a server of the cluster is behind the position", fmt.Errorf("its last record is %d, the position is %s", st.last, t.pos))
+	}
 	if err := t.check(st); err != nil {
 		return t.stop(err)
 	}
@@ -123,10 +130,12 @@ func (t *tail) follow(ctx context.Context) error {
 		t.pos = twin.Position{Epoch: st.epoch, Offset: st.first - 1}
 	}
 	t.n, t.rows, t.carried, t.read = 0, 0, false, t.pos.Offset
-	cons, err := sess.obs.handle.CreateConsumer(ctx, jetstream.ConsumerConfig{
+	bound, cancel := context.WithTimeout(ctx, t.l.o.AckTimeout)
+	cons, err := sess.obs.handle.CreateConsumer(bound, jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: t.pos.Offset + 1,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: consumerLinger,
 	})
+	cancel()
 	if err != nil {
 		return unavailable(opTail, "the log server does not answer", err)
 	}
@@ -234,6 +243,20 @@ func (t *tail) check(st streamState) error {
 	return &twin.Error{Code: twin.CodeConflict, Op: opTail, Field: "position", Message: "position is not in the log", Hint: "begin again with a snapshot, or from the first record; " + why}
 }
 
+// behind reports whether a server of a cluster that has just become the leader
+// has not applied yet what another one handed over. It will in a moment; a log
+// that really ends before the position is told after behindLimit.
+func (t *tail) behind(st streamState) bool {
+	if t.l.embedded() || t.pos.Epoch != st.epoch || t.pos.Offset <= st.last {
+		t.behindSince = time.Time{}
+		return false
+	}
+	if t.behindSince.IsZero() {
+		t.behindSince = time.Now()
+	}
+	return time.Since(t.behindSince) < behindLimit
+}
+
 // take decodes a record into the next batch.
 func (t *tail) take(ctx context.Context, msg jetstream.Msg, next *uint64) error {
 	meta, err := msg.Metadata()
@@ -290,6 +313,13 @@ func (t *tail) gap(ctx context.Context, seq uint64) error {
 	}
 	if st.epoch != t.pos.Epoch || st.first > t.read+1 {
 		return t.stop(&twin.Error{Code: twin.CodeConflict, Op: opTail, Field: "position", Message: "position is not in the log", Hint: fmt.Sprintf("the reader fell behind the retention of the log, which begins at record %d now: begin again with a snapshot, or raise log.maxBytes", st.first)})
+	}
+	if there, err := sess.leaderHas(ctx, t.read+1); err != nil {
+		return err
+	} else if there {
+		// One replica lacks what the leader has: another consumer, perhaps on
+		// another server, is to read it.
+		return t.trouble(fmt.Errorf("record %d came where %d was expected, which the stream's leader has", seq, t.read+1))
 	}
 	t.l.m.lost.Add(float64(seq - t.read - 1))
 	t.l.o.Logger.Error("records are missing inside the log", "after", twin.Position{Epoch: t.pos.Epoch, Offset: t.read}.String(), "missing", seq-t.read-1)
