@@ -106,7 +106,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer client.Detach()
-	if err := client.Subscribe(ctx, "events", f, nil); err != nil {
+	if err := client.Subscribe(ctx, streams.Subscription{ID: "events", Filter: f}); err != nil {
 		h.o.Problem(w, r, err)
 		return
 	}

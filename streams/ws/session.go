@@ -301,7 +301,7 @@ func (ss *session) handle(m inbound) error {
 	if err != nil {
 		return err
 	}
-	return ss.client.Subscribe(ss.ctx, m.ID, f, func(view string) []byte { return encodeSubscribed(m.ID, view) })
+	return ss.client.Subscribe(ss.ctx, streams.Subscription{ID: m.ID, Filter: f, Ack: func(a streams.Accepted) []byte { return encodeSubscribed(m.ID, a.View) }})
 }
 
 func (ss *session) authenticate(token string) error {
