@@ -134,7 +134,7 @@ func (m *Manager) Create(ctx context.Context, o Owner, d Definition) (Webhook, e
 	}
 	h := &hook{def: d, poke: make(chan struct{}, 1)}
 	var err error
-	if h.match, err = h.def.complete(&m.guard); err != nil {
+	if h.sel, err = h.def.complete(&m.guard, m.o.Select); err != nil {
 		return Webhook{}, err
 	}
 	if _, err := m.o.Access(ctx, o); err != nil {
@@ -164,7 +164,7 @@ func (m *Manager) Create(ctx context.Context, o Owner, d Definition) (Webhook, e
 // Replace gives a webhook another definition. A delivery that was begun is not
 // repeated: what it held comes again under the next number.
 func (m *Manager) Replace(ctx context.Context, id string, d Definition) (Webhook, error) {
-	match, err := d.complete(&m.guard)
+	sel, err := d.complete(&m.guard, m.o.Select)
 	if err != nil {
 		return Webhook{}, err
 	}
@@ -175,7 +175,7 @@ func (m *Manager) Replace(ctx context.Context, id string, d Definition) (Webhook
 	return m.edit(ctx, id, func(h *hook, rec *registry.Webhook) error {
 		rec.Document, rec.Progress.PendingEnd = doc, 0
 		return nil
-	}, func(h *hook) { h.def, h.match = d, match })
+	}, func(h *hook) { h.def, h.sel = d, sel })
 }
 
 // Rotate gives a webhook another secret; the old one signs beside it for

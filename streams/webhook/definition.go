@@ -45,7 +45,7 @@ type Definition struct {
 }
 
 // complete fills in what was left out and gives the compiled filter.
-func (d *Definition) complete(g *guard) (func(*twin.Datastream) bool, error) {
+func (d *Definition) complete(g *guard, compile func(streams.Filter) (*streams.Selection, error)) (*streams.Selection, error) {
 	bad := func(field, format string, args ...any) error {
 		return &twin.Error{Code: twin.CodeInvalid, Op: "save webhook", Field: field, Message: fmt.Sprintf(format, args...)}
 	}
@@ -71,45 +71,11 @@ func (d *Definition) complete(g *guard) (func(*twin.Datastream) bool, error) {
 	case !utf8.ValidString(d.Description) || utf8.RuneCountInString(d.Description) > maxDescription:
 		return nil, bad("description", "expected at most %d characters", maxDescription)
 	}
-	f, err := parseFilter(d.Filter)
+	f, err := streams.ParseFilter(d.Filter)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Validate(); err != nil {
-		return nil, err
-	}
-	return f.Matcher(), nil
-}
-
-// parseFilter reads the filter of a subscribe message. An unknown member is an
-// error: a filter with a slip of the pen must not choose everything.
-func parseFilter(raw json.RawMessage) (streams.Filter, error) {
-	var f streams.Filter
-	if len(raw) == 0 || string(raw) == "null" {
-		return f, nil
-	}
-	var m struct {
-		ObservedProperties []string            `json:"observedProperties"`
-		Datastreams        []twin.DatastreamID `json:"datastreams"`
-		BBox               []float64           `json:"bbox"`
-	}
-	if err := unmarshal(raw, &m); err != nil {
-		var e *twin.Error
-		if errors.As(err, &e) {
-			e.Field = strings.TrimSuffix("filter."+e.Field, ".")
-			e.Hint = "its members are observedProperties, datastreams and bbox"
-		}
-		return f, err
-	}
-	f.ObservedProperties, f.Datastreams = m.ObservedProperties, m.Datastreams
-	if m.BBox != nil {
-		b, err := streams.ParseBBox(m.BBox)
-		if err != nil {
-			return f, err
-		}
-		f.BBox = b
-	}
-	return f, nil
+	return compile(f)
 }
 
 // unmarshal reads one JSON value and refuses members that v does not have; the

@@ -254,6 +254,22 @@ func TestQuietWebhookMovesOn(t *testing.T) {
 	}
 }
 
+// A CQL2 filter with a condition on the reading chooses readings.
+func TestConditionOnReading(t *testing.T) {
+	w := newWorld(t)
+	rc := receive(t, nil)
+	hub := run(t, w.options())
+	v := hub.make(t, "li", "public", Definition{URL: rc.URL, MaxDelayMs: 50, Filter: []byte(`{"bbox":[120,31,121,32],"cql":"value > 75 AND property = 'pm25'"}`)})
+	for i := range 100 {
+		w.log.Append(streamtest.Reading(2, int64(i), float64(i)), streamtest.Reading(1, int64(i), float64(i)))
+	}
+	hub.await(t, v.ID, "all is confirmed", func(v Webhook) bool { return v.State.Behind == 0 || v.State.Read.Offset == 100 && v.State.Queued == 0 })
+	testkit.WaitFor(t, 5*time.Second, "the last", func() bool { return slices.Contains(rc.values(), "99") })
+	if got := rc.values(); len(got) != 24 || got[0] != "76" {
+		t.Errorf("%v", got)
+	}
+}
+
 func BenchmarkSieveAndEncode(b *testing.B) {
 	w := newWorld(b)
 	m, err := New(w.options())
@@ -261,7 +277,7 @@ func BenchmarkSieveAndEncode(b *testing.B) {
 		b.Fatal(err)
 	}
 	h := &hook{id: "wh", def: Definition{URL: "http://127.0.0.1/", Filter: []byte(`{"observedProperties":["pm25"]}`)}}
-	if h.match, err = h.def.complete(&m.guard); err != nil {
+	if h.sel, err = h.def.complete(&m.guard, w.hub.Select); err != nil {
 		b.Fatal(err)
 	}
 	wk := newWorker(m, h)

@@ -91,12 +91,12 @@ func FuzzDefinition(f *testing.F) {
 	for _, s := range []string{`{"url":"https://a.example"}`, `{"url":"https://127.0.0.1","filter":{"bbox":[1,2,3,4]}}`, `{"filter":{"datastreams":[1]}}`, `[]`, `{"url":"https://a.example","mode":"latest","maxReadings":5} {}`} {
 		f.Add([]byte(s))
 	}
-	g := &guard{}
+	g, w := &guard{}, newWorld(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var d Definition
 		err := unmarshal(b, &d)
 		if err == nil {
-			_, err = d.complete(g)
+			_, err = d.complete(g, w.hub.Select)
 		}
 		if err != nil {
 			if c := twin.ErrorCode(err); c != twin.CodeInvalid && c != twin.CodeForbidden {

@@ -33,6 +33,7 @@ type world struct {
 	log   *streamtest.Log
 	dir   *streamtest.Directory
 	store *registry.Registry
+	hub   *streams.Hub // compiles filters
 
 	mu     sync.Mutex
 	denied map[string]bool // owners whose rights are gone
@@ -54,6 +55,9 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })
+	if w.hub, err = streams.New(streams.Options{Source: w.log, State: streamtest.NewState(), Directory: w.dir}); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -83,7 +87,7 @@ func (w *world) bounds(context.Context) (first, last twin.Position, err error) {
 
 func (w *world) options() Options {
 	return Options{
-		Store: w.store, Source: w.log, Bounds: w.bounds, Directory: w.dir, Access: w.access,
+		Store: w.store, Source: w.log, Bounds: w.bounds, Directory: w.dir, Select: w.hub.Select, Access: w.access,
 		PlainHosts: []string{"127.0.0.1", "localhost"}, InnerNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		Timeout: 300 * time.Millisecond, RetryMin: 2 * time.Millisecond, RetryMax: 20 * time.Millisecond, RecheckEvery: 50 * time.Millisecond,
 	}

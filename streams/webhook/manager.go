@@ -38,7 +38,8 @@ type Store interface {
 	DeleteWebhook(ctx context.Context, id string) error
 }
 
-// Options of a Manager. Store, Source, Bounds, Directory and Access are needed.
+// Options of a Manager. Store, Source, Bounds, Directory, Select and Access are
+// needed.
 type Options struct {
 	Store Store
 	// Source is the log. For a position that the log does not hold Tail fails
@@ -48,6 +49,8 @@ type Options struct {
 	// empty one first is the position after last.
 	Bounds    func(ctx context.Context) (first, last twin.Position, err error)
 	Directory streams.Directory
+	// Select compiles a filter; Hub.Select does.
+	Select func(f streams.Filter) (*streams.Selection, error)
 	// Labels gives names for a Datastream's description; nil: none.
 	Labels func(ctx context.Context, ds *twin.Datastream) (streams.Labels, error)
 	// Access gives what an owner may see now, from memory; CodeUnauthorized or
@@ -75,8 +78,8 @@ type Options struct {
 
 func (o *Options) complete() error {
 	const op = "new webhooks"
-	if o.Store == nil || o.Source == nil || o.Bounds == nil || o.Directory == nil || o.Access == nil {
-		return &twin.Error{Code: twin.CodeInvalid, Op: op, Field: "Store, Source, Bounds, Directory, Access", Message: "are needed"}
+	if o.Store == nil || o.Source == nil || o.Bounds == nil || o.Directory == nil || o.Select == nil || o.Access == nil {
+		return &twin.Error{Code: twin.CodeInvalid, Op: op, Field: "Store, Source, Bounds, Directory, Select, Access", Message: "are needed"}
 	}
 	for _, d := range []struct {
 		v    *time.Duration
@@ -132,9 +135,9 @@ type Manager struct {
 
 // hook is a webhook and its worker.
 type hook struct {
-	id    string
-	match func(*twin.Datastream) bool
-	poke  chan struct{} // something changed that the worker keeps
+	id   string
+	sel  *streams.Selection
+	poke chan struct{} // something changed that the worker keeps
 
 	cancel context.CancelFunc // of the worker; nil: none
 	done   chan struct{}      // closed when the worker has ended
@@ -186,7 +189,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		h := &hook{id: rec.ID, rec: rec, poke: make(chan struct{}, 1)}
 		err := json.Unmarshal(rec.Document, &h.def)
 		if err == nil {
-			h.match, err = h.def.complete(&m.guard)
+			h.sel, err = h.def.complete(&m.guard, m.o.Select)
 		}
 		m.put(h)
 		if err != nil {

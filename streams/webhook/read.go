@@ -94,9 +94,18 @@ func (f *sieve) take(ctx context.Context, batches []*block.Batch) ([]twin.Observ
 				}
 				f.known[id] = ok
 			}
-			if ok {
-				rows = append(rows, b.Row(i))
+			if !ok {
+				continue
 			}
+			o := b.Row(i)
+			if f.w.h.sel.Conditional() {
+				if want, err := f.wants(ctx, &o); err != nil {
+					return nil, err
+				} else if !want {
+					continue
+				}
+			}
+			rows = append(rows, o)
 		}
 	}
 	return rows, nil
@@ -107,7 +116,16 @@ func (f *sieve) passes(ctx context.Context, id twin.DatastreamID) (bool, error) 
 	if twin.ErrorCode(err) == twin.CodeNotFound {
 		return false, nil
 	}
-	return err == nil && f.w.h.match(ds) && f.view.Sees(ds), err
+	return err == nil && f.w.h.sel.Chooses(f.view, ds), err
+}
+
+// wants asks the condition on the reading.
+func (f *sieve) wants(ctx context.Context, o *twin.Observation) (bool, error) {
+	ds, err := f.w.m.o.Directory.Datastream(ctx, o.Datastream)
+	if twin.ErrorCode(err) == twin.CodeNotFound {
+		return false, nil
+	}
+	return err == nil && f.w.h.sel.Wants(f.view, ds, o), err
 }
 
 // batch is the readings of one delivery.
