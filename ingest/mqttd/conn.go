@@ -53,12 +53,19 @@ type conn struct {
 	number   uint64
 	clientID string
 	idle     time.Duration // silence after which the client counts as gone
+	terminal string        // that its credentials proved; empty: none
 	session  *ingest.Session
 	pub      publish
 	waiting  int // messages since the last flush that Durable will report
 	lastNs   int64
 	large    oversize
 	partial  time.Time // when the packet that is not whole yet began; zero: none
+
+	v5 bool
+	// What an MQTT 5 client asked for: messages unacknowledged, bytes of a packet.
+	receiveMax, maxPacket int
+
+	updates UpdateSession // nil before the first SUBSCRIBE
 
 	mu      sync.Mutex
 	ids     []uint16 // packet identifiers not yet acknowledged, oldest first, from idsHead on
@@ -67,6 +74,7 @@ type conn struct {
 	writing bool
 	ended   error
 	writers sync.WaitGroup
+	subs    *subscriptions // nil before the first SUBSCRIBE
 }
 
 // oversize is a PUBLISH over the size limit while its bytes are read past. It
@@ -97,7 +105,11 @@ func (c *conn) end(reason error) {
 // run serves the connection until it ends.
 func (c *conn) run(ctx context.Context) {
 	err := c.serve(ctx)
+	c.farewell(err)
 	c.end(err)
+	if c.updates != nil {
+		c.updates.Close()
+	}
 	c.writers.Wait()
 	c.s.forget(c)
 	c.report()
@@ -112,10 +124,10 @@ func (c *conn) report() {
 	case errors.As(err, &p), errors.Is(err, errOversize):
 		c.s.m.protocolErrors.Add(1)
 		level, msg = slog.LevelWarn, "connection closed: the client broke the protocol"
-	case errors.Is(err, errSilent), errors.Is(err, errConnectLate), errors.Is(err, errSlowPacket), errors.Is(err, errDeafClient):
+	case errors.Is(err, errSilent), errors.Is(err, errConnectLate), errors.Is(err, errSlowPacket), errors.Is(err, errDeafClient), errors.Is(err, errSlowSubscriber):
 		c.s.m.timeouts.Add(1)
 		level, msg = slog.LevelWarn, "connection closed: the client was too slow or silent"
-	case errors.Is(err, errNotAccepted), errors.Is(err, errTakenOver), errors.Is(err, errNotAvailable):
+	case errors.Is(err, errNotAccepted), errors.Is(err, errTakenOver), errors.Is(err, errNotAvailable), errors.Is(err, errRevoked):
 		level = slog.LevelWarn
 	}
 	c.s.lines.write(level, msg, "remote", c.nc.RemoteAddr().String(), "client", c.clientID, "reason", c.ended.Error())
@@ -274,8 +286,21 @@ func (c *conn) beginLarge(first byte, b []byte, size int) (need int, err error) 
 	if len(b) < head {
 		return head, nil
 	}
+	if c.v5 {
+		n, width := varint(b[head-2+2*int(first>>1&1):])
+		if width == 0 && len(b) < head+4 && head+4 <= size {
+			return head + 4, nil
+		}
+		// Properties larger than a packet may be are not read for one.
+		if head += width + n; width == 0 || head > size || n > c.s.o.MaxPacketBytes/2 {
+			return 0, malformed("PUBLISH with bad properties")
+		}
+		if len(b) < head {
+			return head, nil
+		}
+	}
 	var p publish
-	if err := parsePublish(first, b, &p); err != nil {
+	if err := parsePublish(first, b, &p, c.v5); err != nil {
 		return 0, err
 	}
 	if err := checkTopic(p.topic); err != nil {
@@ -299,7 +324,7 @@ func (c *conn) refuseLarge(ctx context.Context, nowNs int64) error {
 // publish takes one PUBLISH.
 func (c *conn) publish(ctx context.Context, first byte, packet []byte, nowNs int64) error {
 	p := &c.pub
-	if err := parsePublish(first, packet, p); err != nil {
+	if err := parsePublish(first, packet, p, c.v5); err != nil {
 		return err
 	}
 	// Every message has a time of receipt of its own; see Session.Publish.
@@ -384,6 +409,9 @@ func (c *conn) write() {
 	var buf []byte
 	for {
 		c.mu.Lock()
+		if c.subs != nil {
+			c.out = c.subs.take(c.out)
+		}
 		if len(c.out) == 0 || c.ended != nil {
 			c.writing = false
 			if c.out == nil && cap(buf) <= maxReadBuffer {
@@ -420,7 +448,7 @@ func (c *conn) control(ctx context.Context, first byte, packet []byte) error {
 		}
 		c.send(typePingresp<<4, 0)
 	case typeDisconnect:
-		if first&0x0f != 0 || len(packet) != 0 {
+		if first&0x0f != 0 || len(packet) != 0 && !c.v5 {
 			return malformed("bad DISCONNECT")
 		}
 		// What came before it is still made durable; nobody waits for it.
@@ -429,29 +457,11 @@ func (c *conn) control(ctx context.Context, first byte, packet []byte) error {
 		}
 		return errDisconnect
 	case typeSubscribe:
-		id, filters, err := parseFilters(first, packet, true)
-		if err != nil {
-			return err
-		}
-		if len(filters) > 4096 {
-			return malformed("SUBSCRIBE with %d topic filters", len(filters))
-		}
-		// 3.9.3: 0x80 refuses a filter. Readings leave by the streaming API.
-		answer := []byte{typeSuback << 4}
-		answer = appendLength(answer, 2+len(filters))
-		answer = append(answer, byte(id>>8), byte(id))
-		for range filters {
-			answer = append(answer, 0x80)
-		}
-		c.s.m.subscribesRefused.Add(1)
-		c.s.lines.write(slog.LevelInfo, "subscription refused: this endpoint takes readings in; read them at /stream and /sta/v1.1", "client", c.clientID, "filters", filters[:min(len(filters), 5)])
-		c.send(answer...)
+		return c.subscribe(ctx, first, packet)
 	case typeUnsubscribe:
-		id, _, err := parseFilters(first, packet, false)
-		if err != nil {
-			return err
-		}
-		c.send(typeUnsuback<<4, 2, byte(id>>8), byte(id))
+		return c.unsubscribe(first, packet)
+	case typePuback:
+		return c.puback(first, packet)
 	case typeConnect:
 		return malformed("a second CONNECT")
 	default:
@@ -463,6 +473,7 @@ func (c *conn) control(ctx context.Context, first byte, packet []byte) error {
 // connect answers a CONNECT and opens the session.
 func (c *conn) connect(ctx context.Context, first byte, packet []byte) error {
 	req, code, err := parseConnect(first, packet)
+	c.v5 = req.v5 // before a refusal, which is written in the client's version
 	if code != connAccepted {
 		return c.refuse(code, err)
 	}
@@ -470,12 +481,12 @@ func (c *conn) connect(ctx context.Context, first byte, packet []byte) error {
 		return err
 	}
 	c.clientID = req.clientID
+	c.receiveMax, c.maxPacket = req.receiveMax, req.maxPacket
 	if c.clientID == "" {
 		c.clientID = fmt.Sprintf("auto-%d", c.number)
 	}
-	terminal := ""
 	if req.hasUser && c.s.o.Authenticate != nil {
-		if terminal, err = c.s.o.Authenticate(ctx, req.username, req.password); err != nil {
+		if c.terminal, err = c.s.o.Authenticate(ctx, req.username, req.password); err != nil {
 			code = connUnavailable
 			if twin.ErrorCode(err) == twin.CodeUnauthorized {
 				code = connBadCredentials
@@ -488,16 +499,20 @@ func (c *conn) connect(ctx context.Context, first byte, packet []byte) error {
 	if c.idle == 0 {
 		c.idle = c.s.o.IdleTimeout
 	}
-	c.session = c.s.o.Pipeline.NewSession(ingest.SessionOptions{Source: "mqtt", Client: c.clientID, Terminal: terminal, Waiter: c})
+	c.session = c.s.o.Pipeline.NewSession(ingest.SessionOptions{Source: "mqtt", Client: c.clientID, Terminal: c.terminal, Waiter: c})
 	c.s.claim(c)
-	c.send(typeConnack<<4, 2, 0, connAccepted)
+	c.send(c.connack(req)...)
 	return nil
 }
 
 // refuse answers a CONNECT with code and ends the connection for reason.
 func (c *conn) refuse(code byte, reason error) error {
 	_ = c.nc.SetWriteDeadline(c.s.o.Clock().Add(c.s.o.WriteTimeout))
-	_, _ = c.nc.Write([]byte{typeConnack << 4, 2, 0, code})
+	answer := []byte{typeConnack << 4, 2, 0, code}
+	if c.v5 {
+		answer = []byte{typeConnack << 4, 3, 0, reasonOf(code), 0}
+	}
+	_, _ = c.nc.Write(answer)
 	return fmt.Errorf("%w with code %d: %w", errNotAccepted, code, reason)
 }
 

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Packet types of MQTT 3.1.1, table 2.1.
+// Packet types of MQTT 3.1.1, table 2.1, and MQTT 5, table 2-1.
 const (
 	typeConnect     = 1
 	typeConnack     = 2
@@ -32,7 +32,7 @@ const (
 	connNotAuthorized      = 5
 )
 
-// protocolError is a packet that breaks MQTT 3.1.1; it ends its connection.
+// protocolError is a packet that breaks MQTT; it ends its connection.
 type protocolError string
 
 func (e protocolError) Error() string { return string(e) }
@@ -70,7 +70,7 @@ type publish struct {
 
 // parsePublish reads the body of a PUBLISH. It does not look into the topic:
 // that happens once per topic, when it is resolved.
-func parsePublish(first byte, body []byte, p *publish) error {
+func parsePublish(first byte, body []byte, p *publish, v5 bool) error {
 	p.qos = first >> 1 & 3
 	if len(body) < 2 {
 		return malformed("PUBLISH without a topic")
@@ -100,6 +100,23 @@ func parsePublish(first byte, body []byte, p *publish) error {
 	default:
 		return malformed("PUBLISH at QoS 3")
 	}
+	if v5 {
+		if len(body) > 0 && body[0] == 0 { // no properties, as nearly always
+			body = body[1:]
+		} else {
+			r := fields{b: body}
+			r.properties("PUBLISH", func(id byte, _ []byte) error {
+				if id == propTopicAlias {
+					return malformed("PUBLISH with a topic alias; the CONNACK allowed none")
+				}
+				return nil
+			})
+			if r.err != nil {
+				return r.err
+			}
+			body = r.b
+		}
+	}
 	p.payload = body
 	return nil
 }
@@ -119,6 +136,9 @@ func checkTopic(topic []byte) error {
 
 // connect is a CONNECT packet (3.1).
 type connect struct {
+	v5                 bool
+	receiveMax         int // QoS 1 messages that the client takes unacknowledged (MQTT 5, 3.1.2.11.3)
+	maxPacket          int // bytes it takes; 0: any
 	clientID           string
 	cleanSession       bool
 	keepAlive          uint16 // seconds
@@ -139,8 +159,8 @@ func parseConnect(first byte, body []byte) (c connect, code byte, err error) {
 	if r.err != nil {
 		return c, 0, r.err
 	}
-	if name == "MQIsdp" || name == "MQTT" && level != 4 {
-		return c, connBadProtocol, malformed("protocol %s level %d; this endpoint speaks MQTT 3.1.1 (level 4)", name, level)
+	if name == "MQIsdp" || name == "MQTT" && level != 4 && level != 5 {
+		return c, connBadProtocol, malformed("protocol %s level %d; this endpoint speaks MQTT 3.1.1 (level 4) and 5", name, level)
 	}
 	if name != "MQTT" {
 		return c, 0, malformed("CONNECT names protocol %q", name)
@@ -155,10 +175,31 @@ func parseConnect(first byte, body []byte) (c connect, code byte, err error) {
 		return c, 0, malformed("CONNECT with the reserved flag set")
 	case willQoS == 3, !will && flags&0x38 != 0:
 		return c, 0, malformed("CONNECT with bad will flags")
-	case c.hasPass && !c.hasUser:
+	case c.hasPass && !c.hasUser && level == 4:
 		return c, 0, malformed("CONNECT with a password and no user name")
 	}
+	c.v5, c.receiveMax = level == 5, 65535
+	if c.v5 {
+		r.properties("CONNECT", func(id byte, v []byte) error {
+			switch id {
+			case propReceiveMaximum:
+				if c.receiveMax = int(binary.BigEndian.Uint16(v)); c.receiveMax == 0 {
+					return malformed("CONNECT with receive maximum 0")
+				}
+			case propMaximumPacketSize:
+				if c.maxPacket = int(binary.BigEndian.Uint32(v)); c.maxPacket == 0 {
+					return malformed("CONNECT with maximum packet size 0")
+				}
+			case propAuthenticationMethod:
+				code = reasonBadMethod
+			}
+			return nil
+		})
+	}
 	c.clientID = r.text("client identifier")
+	if will && c.v5 {
+		r.properties("CONNECT will", nil)
+	}
 	if will {
 		r.text("will topic")
 		r.bytes("will message")
@@ -175,15 +216,24 @@ func parseConnect(first byte, body []byte) (c connect, code byte, err error) {
 	if r.err != nil {
 		return c, 0, r.err
 	}
-	if c.clientID == "" && !c.cleanSession {
+	if code != 0 {
+		return c, code, malformed("CONNECT asks for an authentication method; this endpoint has none but user name and password")
+	}
+	if c.clientID == "" && !c.cleanSession && !c.v5 {
 		return c, connIdentifierRejected, malformed("CONNECT with an empty client identifier and no clean session")
 	}
 	return c, connAccepted, nil
 }
 
-// parseFilters counts the topic filters of a SUBSCRIBE (3.8) or UNSUBSCRIBE
-// (3.10) and gives its packet identifier.
-func parseFilters(first byte, body []byte, subscribe bool) (id uint16, filters []string, err error) {
+// wanted is a topic filter of a SUBSCRIBE with its requested QoS.
+type wanted struct {
+	filter string
+	qos    byte
+}
+
+// parseFilters reads a SUBSCRIBE (3.8) or UNSUBSCRIBE (3.10): its packet
+// identifier and topic filters.
+func parseFilters(first byte, body []byte, subscribe, v5 bool) (id uint16, filters []wanted, err error) {
 	if first&0x0f != 0x02 {
 		return 0, nil, malformed("subscription packet with reserved bits set")
 	}
@@ -191,13 +241,41 @@ func parseFilters(first byte, body []byte, subscribe bool) (id uint16, filters [
 	if id = r.uint16("packet identifier"); r.err == nil && id == 0 {
 		return 0, nil, malformed("subscription packet with packet identifier 0")
 	}
+	if v5 {
+		r.properties("subscription packet", func(id byte, _ []byte) error {
+			if id == propSubscriptionIdentifier {
+				return malformed("SUBSCRIBE with a subscription identifier; the CONNACK said that there are none")
+			}
+			return nil
+		})
+	}
 	for r.err == nil && (len(r.b) > 0 || len(filters) == 0) {
-		filters = append(filters, r.text("topic filter"))
-		if subscribe && r.byte("requested QoS") > 2 {
-			return 0, nil, malformed("SUBSCRIBE with a bad QoS")
+		w := wanted{filter: r.text("topic filter")}
+		if subscribe {
+			options := r.byte("subscription options")
+			if w.qos = options & 3; w.qos > 2 || !v5 && options > 2 || options&0xc0 != 0 || options>>4&3 == 3 {
+				return 0, nil, malformed("SUBSCRIBE with bad options %#x", options)
+			}
 		}
+		filters = append(filters, w)
 	}
 	return id, filters, r.err
+}
+
+// parsePuback gives the packet identifier of a PUBACK (3.4).
+func parsePuback(first byte, body []byte, v5 bool) (uint16, error) {
+	r := fields{b: body}
+	id := r.uint16("packet identifier")
+	if v5 && len(r.b) > 0 {
+		r.byte("reason code")
+		if len(r.b) > 0 {
+			r.properties("PUBACK", nil)
+		}
+	}
+	if r.err == nil && (first&0x0f != 0 || len(r.b) != 0 || id == 0) {
+		return 0, malformed("bad PUBACK")
+	}
+	return id, r.err
 }
 
 // fields reads the fields of a packet until the first that does not fit.

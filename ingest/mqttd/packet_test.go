@@ -33,10 +33,10 @@ func TestHeader(t *testing.T) {
 
 func TestParsePublish(t *testing.T) {
 	var p publish
-	if err := parsePublish(0x32, []byte("\x00\x03a/b\x01\x02hello"), &p); err != nil || string(p.topic) != "a/b" || string(p.payload) != "hello" || p.id != 0x0102 || p.qos != 1 {
+	if err := parsePublish(0x32, []byte("\x00\x03a/b\x01\x02hello"), &p, false); err != nil || string(p.topic) != "a/b" || string(p.payload) != "hello" || p.id != 0x0102 || p.qos != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if err := parsePublish(0x31, []byte("\x00\x01a"), &p); err != nil || string(p.topic) != "a" || len(p.payload) != 0 || p.qos != 0 {
+	if err := parsePublish(0x31, []byte("\x00\x01a"), &p, false); err != nil || string(p.topic) != "a" || len(p.payload) != 0 || p.qos != 0 {
 		t.Errorf("retained, QoS 0, empty: %+v, %v", p, err)
 	}
 	bad := []struct {
@@ -55,7 +55,7 @@ func TestParsePublish(t *testing.T) {
 		{0x36, "\x00\x01a\x00\x01", "QoS 3"},
 	}
 	for _, tt := range bad {
-		if err := parsePublish(tt.first, []byte(tt.body), &p); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := parsePublish(tt.first, []byte(tt.body), &p, false); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%x %q: %v, want %q", tt.first, tt.body, err, tt.want)
 		}
 	}
@@ -78,7 +78,11 @@ func TestParseConnect(t *testing.T) {
 		want string
 	}{
 		{"MQTT 3.1", "\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02id", connBadProtocol, "3.1.1"},
-		{"MQTT 5", "\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02id", connBadProtocol, "3.1.1"},
+		{"MQTT 6", "\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x02id", connBadProtocol, "3.1.1"},
+		{"MQTT 5 without properties", "\x00\x04MQTT\x05\x02\x00\x3c", 0, "properties"},
+		{"unknown property", "\x00\x04MQTT\x05\x02\x00\x3c\x02\x7f\x00\x00\x02id", 0, "unknown property"},
+		{"receive maximum 0", "\x00\x04MQTT\x05\x02\x00\x3c\x03\x21\x00\x00\x00\x02id", 0, "receive maximum"},
+		{"authentication method", "\x00\x04MQTT\x05\x02\x00\x3c\x04\x15\x00\x01x\x00\x02id", reasonBadMethod, "authentication"},
 		{"other protocol", "\x00\x04HTTP\x04\x02\x00\x3c\x00\x02id", 0, "HTTP"},
 		{"reserved flag", "\x00\x04MQTT\x04\x03\x00\x3c\x00\x02id", 0, "reserved"},
 		{"will QoS without will", "\x00\x04MQTT\x04\x0a\x00\x3c\x00\x02id", 0, "will"},
@@ -97,12 +101,12 @@ func TestParseConnect(t *testing.T) {
 }
 
 func TestParseFilters(t *testing.T) {
-	id, filters, err := parseFilters(0x82, []byte("\x00\x07\x00\x01#\x01\x00\x04$SYS\x02"), true)
-	if err != nil || id != 7 || len(filters) != 2 || filters[1] != "$SYS" {
+	id, filters, err := parseFilters(0x82, []byte("\x00\x07\x00\x01#\x01\x00\x04$SYS\x02"), true, false)
+	if err != nil || id != 7 || len(filters) != 2 || filters[1] != (wanted{"$SYS", 2}) {
 		t.Errorf("%d %q %v", id, filters, err)
 	}
 	for _, body := range []string{"", "\x00\x07", "\x00\x00\x00\x01#\x01", "\x00\x07\x00\x01#", "\x00\x07\x00\x01#\x03", "\x00\x07\x00\x09#\x01"} {
-		if _, _, err := parseFilters(0x82, []byte(body), true); err == nil {
+		if _, _, err := parseFilters(0x82, []byte(body), true, false); err == nil {
 			t.Errorf("%q was taken", body)
 		}
 	}
@@ -110,7 +114,7 @@ func TestParseFilters(t *testing.T) {
 
 // FuzzPackets feeds every parser: none may panic, or give slices beyond its input.
 func FuzzPackets(f *testing.F) {
-	for _, s := range []string{"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02id", "\x32\x09\x00\x03a/b\x01\x02hi", "\x82\x06\x00\x07\x00\x01#\x01", "\xc0\x00", "\x30\xff\xff\xff\xff"} {
+	for _, s := range []string{"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02id", "\x32\x09\x00\x03a/b\x01\x02hi", "\x82\x06\x00\x07\x00\x01#\x01", "\xc0\x00", "\x40\x04\x00\x01\x00\x00", "\x82\x09\x00\x07\x02\x0b\x01\x00\x01#\x01", "\x30\xff\xff\xff\xff"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -122,15 +126,25 @@ func FuzzPackets(f *testing.F) {
 		switch first >> 4 {
 		case typePublish:
 			var p publish
-			if parsePublish(first, packet, &p) == nil && len(p.topic)+len(p.payload) > len(packet) {
-				t.Fatal("more out than in")
+			for _, v5 := range []bool{false, true} {
+				if parsePublish(first, packet, &p, v5) == nil && len(p.topic)+len(p.payload) > len(packet) {
+					t.Fatal("more out than in")
+				}
 			}
 		case typeConnect:
 			if _, code, err := parseConnect(first, packet); code != 0 && err == nil {
 				t.Fatal("refused without a reason")
 			}
 		case typeSubscribe, typeUnsubscribe:
-			_, _, _ = parseFilters(first, packet, first>>4 == typeSubscribe)
+			for _, v5 := range []bool{false, true} {
+				_, _, _ = parseFilters(first, packet, first>>4 == typeSubscribe, v5)
+			}
+		case typePuback:
+			for _, v5 := range []bool{false, true} {
+				if id, err := parsePuback(first, packet, v5); err == nil && id == 0 {
+					t.Fatal("identifier 0 was taken")
+				}
+			}
 		}
 	})
 }
@@ -146,7 +160,7 @@ func BenchmarkParsePublish(b *testing.B) {
 		if err != nil || size != len(packet) {
 			b.Fatal(err)
 		}
-		if err := parsePublish(first, packet[body:size], &p); err != nil {
+		if err := parsePublish(first, packet[body:size], &p, false); err != nil {
 			b.Fatal(err)
 		}
 	}

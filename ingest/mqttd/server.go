@@ -1,5 +1,6 @@
-// Package mqttd is the hub's MQTT 3.1.1 ingest endpoint: terminals publish to
-// it at QoS 0 or 1. It is an endpoint, not a broker: subscriptions are refused.
+// Package mqttd is the hub's MQTT endpoint, for MQTT 3.1.1 and 5: terminals
+// publish to it at QoS 0 or 1, and clients subscribe to updates of the hub. It
+// is an endpoint, not a broker: what one client publishes goes to no other.
 //
 // A PUBACK says that the message is durable: as readings, or as a recorded
 // rejection. The PUBACKs of a connection go out in the order of its messages
@@ -34,6 +35,11 @@ type Options struct {
 	// Authenticate checks a user name and password and gives the code of the
 	// terminal they belong to. Its error refuses the connection.
 	Authenticate func(ctx context.Context, username, password string) (terminal string, err error)
+
+	// Updates opens what a client may subscribe to, at its first SUBSCRIBE.
+	// terminal is the one that its credentials proved; empty: it gave none. nil:
+	// subscriptions are refused.
+	Updates func(terminal string, sink Sink) UpdateSession
 
 	// MaxPacketBytes bounds one packet. Zero means 1 MiB.
 	MaxPacketBytes int

@@ -197,7 +197,7 @@ func TestRefusedConnects(t *testing.T) {
 		packet []byte
 		code   byte
 	}{
-		{"MQTT 5", packet(0x10, str("MQTT"), []byte{5, 2, 0, 60, 0}, str("x")), connBadProtocol},
+		{"MQTT 6", packet(0x10, str("MQTT"), []byte{6, 2, 0, 60, 0}, str("x")), connBadProtocol},
 		{"no identifier, session kept", packet(0x10, str("MQTT"), []byte{4, 0, 0, 60}, str("")), connIdentifierRejected},
 		{"wrong password", connectPacket("x", 60, "locked", "wrong"), connBadCredentials},
 		{"unknown user", connectPacket("x", 60, "nobody", "secret"), connBadCredentials},
@@ -248,6 +248,7 @@ func TestProtocolErrors(t *testing.T) {
 		{"PUBREL", false, []byte{0x62, 2, 0, 1}, "type 6"},
 		{"type 15", false, []byte{0xf0, 0}, "type 15"},
 		{"empty SUBSCRIBE", false, packet(0x82, []byte{0, 1}), "topic filter"},
+		{"PUBACK for nothing", false, []byte{0x40, 2, 0, 1}, "not sent"},
 		{"PINGREQ with a body", false, []byte{0xc0, 1, 0}, "PINGREQ"},
 		{"large SUBSCRIBE", false, packet(0x82, []byte{0, 1}, make([]byte, 2000)), "size limit"},
 	}
@@ -432,10 +433,15 @@ func FuzzConn(f *testing.F) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = p.Run(ctx) })
 	f.Cleanup(func() { cancel(); wg.Wait() })
-	s := New(Options{Pipeline: p, Authenticate: reg.Authenticate, MaxPacketBytes: 4096})
+	s := New(Options{Pipeline: p, Authenticate: reg.Authenticate, MaxPacketBytes: 4096, Updates: (&board{}).open})
+	f.Add(packet(0x82, []byte{0, 9, 0}, str("v1.1/Observations"), []byte{1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &conn{s: s, nc: nullConn{}}
-		if _, _, err := c.handle(ctx, connectPacket("f", 60, "", ""), time.Unix(1790000000, 0)); err != nil {
+		hello := connectPacket("f", 60, "", "")
+		if len(b)%2 == 1 {
+			hello = connectFive("f", nil)
+		}
+		if _, _, err := c.handle(ctx, hello, time.Unix(1790000000, 0)); err != nil {
 			t.Fatal(err)
 		}
 		for len(b) > 0 {
