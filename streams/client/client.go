@@ -41,7 +41,7 @@ type Client struct {
 	o      Options
 	url    string
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	done   chan struct{} // the goroutine has ended
 	queue  *queue
 
@@ -78,18 +78,18 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{o: o, url: address, done: make(chan struct{})}
-	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	c.queue = newQueue(o.QueueEvents, o.QueueBytes)
 	for _, r := range o.Subscribe {
 		if _, err := c.Subscribe(r); err != nil {
-			c.cancel()
+			c.cancel(err)
 			return nil, err
 		}
 	}
 	var first *link
 	if !o.RetryDial {
 		if first, err = c.connect(); err != nil {
-			c.cancel()
+			c.cancel(err)
 			return nil, err
 		}
 	}
@@ -145,7 +145,7 @@ func (c *Client) Subscribe(r Request) (*Subscription, error) {
 // Close ends the Client and waits for its goroutine. It may be called more
 // than once.
 func (c *Client) Close() error {
-	c.cancel()
+	c.cancel(ErrClosed)
 	c.queue.end(ErrClosed, true)
 	<-c.done
 	c.timers.Wait()
@@ -162,7 +162,6 @@ func (c *Client) Stats() Stats {
 // run serves one connection after another until the client ends.
 func (c *Client) run(l *link) {
 	defer close(c.done)
-	defer c.cancel()
 	attempt, fresh := 0, true // fresh: never welcomed
 	for {
 		err := error(nil)
@@ -182,12 +181,11 @@ func (c *Client) run(l *link) {
 			}
 			l = nil
 		}
-		if cause := c.ctx.Err(); cause != nil {
-			c.queue.end(cause, false)
-			return
-		}
 		if final(err, fresh) {
-			c.queue.end(err, false)
+			c.cancel(err) // unless it has ended already
+		}
+		if c.ctx.Err() != nil {
+			c.queue.end(context.Cause(c.ctx), false)
 			return
 		}
 		attempt++
