@@ -90,7 +90,7 @@ func TestTokenCommands(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	h := testkit.HubOptions{Binary: testkit.BuildBinary(t)}
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"import", "terminals", "--help"}, {"replay", "--help"}, {"load", "--help"}, {"token", "new", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"import", "terminals", "--help"}, {"replay", "--help"}, {"load", "--help"}, {"tail", "--help"}, {"token", "new", "--help"}} {
 		out := run1(t, h.Binary, args...)
 		if !strings.Contains(out, "Usage: cityhub") {
 			t.Errorf("%q prints\n%s", args, out)

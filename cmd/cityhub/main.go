@@ -5,6 +5,7 @@
 //	cityhub import terminals   register terminals from a manifest
 //	cityhub replay             publish recorded data over MQTT
 //	cityhub load               publish generated load and measure it
+//	cityhub tail               print readings live in the terminal
 //	cityhub token              make, list and revoke access tokens
 //
 // Only this package reads configuration, flags and the environment; it builds
@@ -33,6 +34,7 @@ type cli struct {
 	Import  importCmd  `cmd:"" help:"Bring terminals or a city model into the hub."`
 	Replay  replayCmd  `cmd:"" help:"Publish recorded data over MQTT, as a city's terminals would."`
 	Load    loadCmd    `cmd:"" help:"Publish generated readings as fast as wanted and measure the acknowledgements."`
+	Tail    tailCmd    `cmd:"" help:"Print readings live as they come, filtered, as columns or JSON."`
 	Token   tokenCmd   `cmd:"" help:"Make, list and revoke access tokens."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -29,6 +29,10 @@ func CityHub() Rules {
 				Why: "streams and ingest never meet: what streams show comes from the log, never from a connection that has not been made durable",
 			},
 			{
+				From: []string{"streams/client/..."}, To: []string{"./..."}, ToExcept: []string{"twin", "streams/client/..."}, Direct: true,
+				Why: "the client knows the hub by its protocol only, as a program of another department would: what it imported of the server, that program would carry",
+			},
+			{
 				From: []string{"viewer/..."}, To: []string{"twin/...", "ingest/...", "streams/...", "spatial/...", "cmd/..."},
 				Why: "the viewer speaks to the hub over HTTP only, as any other client does",
 			},
@@ -72,8 +76,8 @@ func CityHub() Rules {
 				Why: "only the PostGIS store knows PostgreSQL and EWKB; the others know the contract spatial/store",
 			},
 			{
-				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/...", "internal/streamload/..."}, Tests: true,
-				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them; programs, their load client and tests may be clients of it",
+				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "streams/client/...", "cmd/...", "internal/bench/...", "internal/streamload/..."}, Tests: true,
+				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them, streams/client is a client of it, as programs, their load client and tests may be",
 			},
 			{
 				Import: []string{"C"}, In: nil,
@@ -91,8 +95,8 @@ func CityHub() Rules {
 				Why: "only programs read the environment; a setting that a package reads behind its caller's back cannot be tested or documented",
 			},
 			{
-				Import: []string{"github.com/gorilla/websocket.Upgrader", "github.com/gorilla/websocket.Upgrade"}, In: []string{"streams/ws/..."}, Tests: true,
-				Why: "one place accepts WebSocket connections, so that limits, close codes and the gate hold for all of them",
+				Import: []string{"github.com/gorilla/websocket.Upgrader", "github.com/gorilla/websocket.Upgrade"}, In: []string{"streams/ws/...", "streams/client/internal/scripttest"}, Tests: true,
+				Why: "one place accepts WebSocket connections, so that limits, close codes and the gate hold for all of them; a script of the client's tests plays the hub to it",
 			},
 			{
 				Import: []string{"log.Fatal", "log.Fatalf", "log.Fatalln", "os.Exit"}, In: []string{"cmd/...", "internal/bench/...", "internal/sample/gen/..."}, Tests: true,
@@ -107,6 +111,10 @@ func CityHub() Rules {
 			{
 				From: []string{"ingest/...", "streams/..."}, To: []string{"github.com/nats-io/..."},
 				Why: "a test may start an external NATS server or look at what the log wrote",
+			},
+			{
+				From: []string{"streams/client/..."}, To: []string{"streams", "streams/ws/...", "streams/internal/streamtest/..."},
+				Why: "the client is tested with the real hub behind it",
 			},
 			{
 				From: []string{"spatial/query/..."}, To: []string{"github.com/parquet-go/..."},

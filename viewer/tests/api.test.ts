@@ -40,7 +40,7 @@ describe('messages', () => {
     ])
   })
   test('a delta may describe new datastreams, or not', () => {
-    expect(readMessage('{"type":"delta","view":"v1","observations":[[1,2,3,1]]}')).toEqual({ type: 'delta', view: 'v1', datastreams: [], observations: [[1, 2, 3, 1]] })
+    expect(readMessage('{"type":"delta","view":"v1","observations":[[1,2,3,1]]}')).toEqual({ type: 'delta', view: 'v1', position: undefined, datastreams: [], observations: [[1, 2, 3, 1]], left: [] })
   })
   test('a welcome without a usable heartbeat gets the usual one', () => {
     expect(readMessage('{"type":"welcome","heartbeatSeconds":-1}')).toMatchObject({ heartbeatSeconds: 10 })

@@ -72,6 +72,28 @@ describe('ReadingsStore', () => {
     expect([store.rows.get(7)!.timeMs, store.rows.get(7)!.result]).toEqual([200, 2])
   })
 
+  test('a change of the view brings what is new in it, and what is gone goes', () => {
+    const place = (id: number, property: string) => ({ ...datastream(id), property })
+    store.begin({ properties: new Set(['a']), bbox: undefined })
+    store.snapshot([place(1, 'a')], [], true)
+    store.begin({ properties: new Set(['b']), bbox: undefined })
+    store.snapshot([place(2, 'b'), place(3, 'b')], [], true)
+    for (const row of store.rows.values()) row.history = 'loaded'
+    // Back to a: 1 is still there, with 4; then to everything: 3 is gone.
+    const a = { properties: new Set(['a']), bbox: undefined }
+    store.change(a, [2], [place(1, 'a')], [[1, 100, 5, 1]], false)
+    store.change(a, [3], [place(4, 'a')], [], true)
+    expect([...store.rows.keys()]).toEqual([1, 2, 3, 4])
+    expect([store.rows.get(1)!.result, store.rows.get(1)!.history, store.rows.get(2)!.history]).toEqual([5, 'none', 'loaded'])
+    store.change(everything, [], [place(2, 'b')], [], true)
+    expect([...store.rows.keys()]).toEqual([1, 2, 4])
+    store.delta([], [], [4])
+    expect([...store.rows.keys()]).toEqual([1, 2])
+    store.missed()
+    frame()
+    expect([...store.rows.values()].map((r) => r.history)).toEqual(['none', 'none'])
+  })
+
   test('what is kept for unknown Datastreams is bounded', () => {
     store.begin(everything)
     for (let i = 0; i < MAX_EARLY + 10; i++) store.delta([], [[i + 1, 1, 1, 1]])

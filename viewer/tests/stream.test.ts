@@ -38,7 +38,10 @@ function setup(random = () => 1) {
     welcome: () => void log.push('welcome'),
     subscribed: (f) => void log.push(`subscribed ${JSON.stringify(f)}`),
     snapshot: (m) => void log.push(`snapshot ${m.view}`),
+    resumed: (complete) => void log.push(`resumed ${complete}`),
     delta: (m) => void log.push(`delta ${m.view}`),
+    changed: (m, f) => void log.push(`changed ${m.view} ${JSON.stringify(f)} ${m.left.join()}`),
+    event: (m) => void log.push(`event ${m.kind}`),
     serverTime: (ms) => void log.push(`time ${ms}`),
     error: (e) => void log.push(`error ${e.field}`),
     closed: (code) => void log.push(`closed ${code}`),
@@ -246,6 +249,128 @@ describe('StreamClient', () => {
   })
 })
 
+describe('StreamClient with a hub that resumes', () => {
+  beforeEach(() => void vi.useFakeTimers())
+  afterEach(() => void vi.useRealTimers())
+  const modern = { ...welcome, minIntervalMs: 50 }
+  const at = (offset: number) => ({ epoch: 'e', offset })
+  const last = (t: ReturnType<typeof setup>) => t.socket().sent.at(-1)!
+
+  /** A client with view v1 at offset 3. */
+  function begun() {
+    const t = setup()
+    t.client.start()
+    t.socket().say(modern)
+    t.socket().say({ type: 'subscribed', id: t.socket().subscribes()[0]!.id, view: 'v1' })
+    t.socket().say({ type: 'snapshot', view: 'v1', last: true, position: at(3) })
+    t.log.length = 0
+    return t
+  }
+
+  test('after a loss it goes on behind the last message', async () => {
+    const t = begun()
+    expect(t.socket().subscribes()[0]).toMatchObject({ mode: 'every', filter: {} })
+    t.socket().say({ type: 'delta', view: 'v1', position: at(5), observations: [] })
+    t.socket().say({ type: 'heartbeat', position: at(9), time: '' })
+    t.socket().end(4103)
+    await vi.advanceTimersByTimeAsync(500)
+    t.socket().say(modern)
+    expect(last(t)).toMatchObject({ type: 'subscribe', after: at(9) })
+    t.socket().say({ type: 'subscribed', id: last(t)['id'], view: 'v7', resumed: true })
+    expect(t.state()).toEqual({ state: 'live' })
+    t.socket().say({ type: 'delta', view: 'v7', position: at(10), observations: [] })
+    expect(t.log.filter((l) => !l.startsWith('time'))).toEqual(['delta v1', 'closed 4103', 'welcome', 'resumed true', 'delta v7'])
+    // The log no longer reaches back: a snapshot, as at the first time.
+    t.socket().end(1006)
+    await vi.advanceTimersByTimeAsync(1000)
+    t.socket().say(modern)
+    expect(last(t)).toMatchObject({ after: at(10) })
+    t.socket().say({ type: 'subscribed', id: last(t)['id'], view: 'v1', resumed: false, reason: 'too old' })
+    expect(t.log.at(-1)).toBe('subscribed {}')
+    t.client.stop()
+  })
+
+  test('a snapshot that was cut is no place to resume at, nor is the view of another caller', async () => {
+    const t = begun()
+    t.socket().say({ type: 'snapshot', view: 'v1', last: false, position: at(6) })
+    t.socket().end(1006)
+    await vi.advanceTimersByTimeAsync(500)
+    t.socket().say(modern)
+    expect(last(t)).not.toHaveProperty('after')
+    t.client.stop()
+    const u = begun()
+    u.client.restart()
+    u.socket().say(modern)
+    expect(last(u)).not.toHaveProperty('after')
+    u.client.stop()
+  })
+
+  test('a refused position is given up, once', async () => {
+    const t = begun()
+    t.socket().end(1006)
+    await vi.advanceTimersByTimeAsync(500)
+    t.socket().say(modern)
+    t.socket().say({ type: 'error', id: last(t)['id'], code: 'invalid', field: 'after', message: 'no' })
+    expect(last(t)).not.toHaveProperty('after')
+    t.socket().say({ type: 'error', id: last(t)['id'], code: 'forbidden', message: 'no' })
+    expect(t.state()).toMatchObject({ state: 'refused' })
+  })
+
+  test('the map moves: one change at a time, the last one wanted counts', () => {
+    const t = begun()
+    const sent = () => t.socket().sent.filter((m) => m['type'] === 'update').map((m) => m['filter'])
+    for (const west of [1, 2, 3]) t.client.subscribe({ bbox: [west, 0, 9, 1] })
+    expect(sent()).toEqual([{ bbox: [1, 0, 9, 1] }])
+    const { id } = t.socket().subscribes()[0]!
+    t.socket().say({ type: 'delta', view: 'v1', position: at(4) })
+    t.socket().say({ type: 'changed', id, view: 'v2', position: at(4), left: [7], last: false })
+    t.socket().say({ type: 'changed', id, view: 'v2', position: at(4), last: true })
+    t.socket().say({ type: 'delta', view: 'v1', position: at(5) }) // of the view that was left
+    t.socket().say({ type: 'delta', view: 'v2', position: at(5) })
+    expect(sent()[1]).toEqual({ bbox: [3, 0, 9, 1] })
+    t.socket().say({ type: 'error', id, code: 'invalid', field: 'filter.bbox', message: 'no' })
+    t.socket().say({ type: 'delta', view: 'v2', position: at(6) })
+    expect(t.log).toEqual(['delta v1', 'changed v2 {"bbox":[1,0,9,1]} 7', 'changed v2 {"bbox":[1,0,9,1]} ', 'delta v2', 'error filter.bbox', 'delta v2'])
+    expect(t.socket().subscribes().length).toBe(1)
+    t.client.stop()
+  })
+
+  test('a change that the connection takes with it is made again on what is held', async () => {
+    const t = begun()
+    t.client.subscribe({ observedProperties: ['o3'] })
+    t.socket().end(1006)
+    await vi.advanceTimersByTimeAsync(500)
+    t.socket().say(modern)
+    expect(last(t)).toMatchObject({ type: 'subscribe', filter: {}, after: at(3) })
+    t.socket().say({ type: 'subscribed', id: last(t)['id'], view: 'v1', resumed: true })
+    expect(last(t)).toMatchObject({ type: 'update', filter: { observedProperties: ['o3'] } })
+    t.client.stop()
+  })
+
+  test('the mode changes without a snapshot, and says when readings were left out', () => {
+    const t = begun()
+    t.client.setMode({ mode: 'latest', minIntervalMs: 5000 })
+    expect(last(t)).toMatchObject({ type: 'subscribe', mode: 'latest', minIntervalMs: 5000, after: at(3) })
+    t.socket().say({ type: 'subscribed', id: last(t)['id'], view: 'v2', resumed: true })
+    expect(last(t)).toMatchObject({ type: 'unsubscribe', id: t.socket().subscribes()[0]!.id })
+    t.socket().say({ type: 'heartbeat', position: at(50), time: '' }) // something may be held back
+    t.client.setMode({ mode: 'every' })
+    expect(last(t)).toMatchObject({ mode: 'every', after: at(3) })
+    t.socket().say({ type: 'subscribed', id: last(t)['id'], view: 'v1', resumed: true })
+    expect(t.log).toEqual(['resumed true', 'resumed false'])
+    t.client.stop()
+  })
+
+  test('an older hub is asked for nothing that it does not know', () => {
+    const t = setup()
+    t.client.start()
+    goLive(t)
+    t.client.setMode({ mode: 'latest', minIntervalMs: 5000 })
+    expect(t.socket().sent).toEqual([{ type: 'subscribe', id: 'live-1', filter: {} }])
+    t.client.stop()
+  })
+})
+
 test('over a real WebSocket: subprotocol, snapshot, loss and return', async () => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
   const protocols: string[] = []
@@ -267,7 +392,7 @@ test('over a real WebSocket: subprotocol, snapshot, loss and return', async () =
     url: streamUrl({ protocol: 'http:', host: `127.0.0.1:${port}` }),
     connect: (url, protocol) => new WebSocket(url, protocol) as unknown as Socket,
     random: () => 0,
-    events: { status: (s) => void states.push(s.state), welcome: nothing, subscribed: nothing, snapshot: nothing, delta: nothing, serverTime: nothing, error: nothing, closed: nothing },
+    events: { status: (s) => void states.push(s.state), welcome: nothing, subscribed: nothing, resumed: nothing, changed: nothing, event: nothing, snapshot: nothing, delta: nothing, serverTime: nothing, error: nothing, closed: nothing },
   })
   client.start()
   await vi.waitFor(() => expect(states.at(-1)).toBe('live'), 5000)

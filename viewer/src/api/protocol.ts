@@ -17,7 +17,19 @@ export interface StreamFilter {
   observedProperties?: string[]
   datastreams?: number[]
   bbox?: BBox
+  /** GeoJSON Polygon or MultiPolygon, WGS 84, longitude first. */
+  polygon?: { type: 'Polygon'; coordinates: number[][][] } | { type: 'MultiPolygon'; coordinates: number[][][][] }
+  /** CityObjects by key, DATASET/ID, with their parts unless `parts` is false. */
+  objects?: string[]
+  parts?: boolean
+  districts?: string[]
+  domains?: string[]
+  /** CQL2 as text or JSON. */
+  cql?: string | object
 }
+
+/** Each reading, or of each Datastream the latest one at most every so many ms (50 to 60,000). */
+export type StreamMode = { mode: 'every' } | { mode: 'latest'; minIntervalMs: number }
 
 export interface Welcome {
   type: 'welcome'
@@ -26,15 +38,21 @@ export interface Welcome {
   time: string
   role: string
   heartbeatSeconds: number
+  /** Shortest interval of the mode latest; undefined: the hub knows neither modes nor resuming nor update. */
+  minIntervalMs: number | undefined
 }
 export interface Subscribed {
   type: 'subscribed'
   id: string
   view: string
+  /** The subscription goes on after the position it named; no snapshot follows. */
+  resumed: boolean
+  reason: string
 }
 export interface Snapshot {
   type: 'snapshot'
   view: string
+  position: Position | undefined
   last: boolean
   datastreams: Datastream[]
   observations: WireObservation[]
@@ -42,12 +60,35 @@ export interface Snapshot {
 export interface Delta {
   type: 'delta'
   view: string
+  position: Position | undefined
+  datastreams: Datastream[]
+  observations: WireObservation[]
+  /** Datastreams that no longer fit the filter. */
+  left: number[]
+}
+/** The difference that an update makes. */
+export interface Changed {
+  type: 'changed'
+  id: string
+  view: string
+  position: Position | undefined
+  last: boolean
+  left: number[]
   datastreams: Datastream[]
   observations: WireObservation[]
 }
 export interface Heartbeat {
   type: 'heartbeat'
+  position: Position | undefined
   time: string
+}
+/** Something that happened beside readings; `members` is the whole message. */
+export interface CityEvent {
+  type: 'event'
+  id: string
+  kind: string
+  time: string
+  members: Readonly<Record<string, unknown>>
 }
 export interface StreamError {
   type: 'error'
@@ -60,7 +101,7 @@ export interface StreamError {
 export interface Other {
   type: 'pong' | 'unsubscribed'
 }
-export type ServerMessage = Welcome | Subscribed | Snapshot | Delta | Heartbeat | StreamError | Other
+export type ServerMessage = Welcome | Subscribed | Snapshot | Delta | Changed | Heartbeat | CityEvent | StreamError | Other
 
 type Fields = Record<string, unknown>
 
@@ -80,6 +121,7 @@ export function readMessage(text: string): ServerMessage | undefined {
   switch (m['type']) {
     case 'welcome': {
       const beat = m['heartbeatSeconds']
+      const interval = m['minIntervalMs']
       return {
         type: 'welcome',
         server: str(m, 'server'),
@@ -87,16 +129,30 @@ export function readMessage(text: string): ServerMessage | undefined {
         time: str(m, 'time'),
         role: str(m, 'role'),
         heartbeatSeconds: typeof beat === 'number' && beat > 0 ? beat : 10,
+        minIntervalMs: typeof interval === 'number' ? interval : undefined,
       }
     }
     case 'subscribed':
-      return m['view'] ? { type: 'subscribed', id: str(m, 'id'), view: str(m, 'view') } : undefined
+      return m['view'] ? { type: 'subscribed', id: str(m, 'id'), view: str(m, 'view'), resumed: m['resumed'] === true, reason: str(m, 'reason') } : undefined
     case 'snapshot':
-      return { type: 'snapshot', view: str(m, 'view'), last: m['last'] === true, datastreams: datastreams(m), observations: observations(m) }
+      return { type: 'snapshot', view: str(m, 'view'), position: position(m), last: m['last'] === true, datastreams: datastreams(m), observations: observations(m) }
     case 'delta':
-      return { type: 'delta', view: str(m, 'view'), datastreams: datastreams(m), observations: observations(m) }
+      return { type: 'delta', view: str(m, 'view'), position: position(m), datastreams: datastreams(m), observations: observations(m), left: left(m) }
+    case 'changed':
+      return {
+        type: 'changed',
+        id: str(m, 'id'),
+        view: str(m, 'view'),
+        position: position(m),
+        last: m['last'] === true,
+        left: left(m),
+        datastreams: datastreams(m),
+        observations: observations(m),
+      }
     case 'heartbeat':
-      return { type: 'heartbeat', time: str(m, 'time') }
+      return { type: 'heartbeat', position: position(m), time: str(m, 'time') }
+    case 'event':
+      return { type: 'event', id: str(m, 'id'), kind: str(m, 'kind'), time: str(m, 'time'), members: m }
     case 'error':
       return { type: 'error', id: str(m, 'id'), code: str(m, 'code'), field: str(m, 'field'), message: str(m, 'message'), hint: str(m, 'hint') }
     case 'pong':
@@ -114,6 +170,17 @@ function isObject(v: unknown): v is Fields {
 function str(m: Fields, key: string): string {
   const v = m[key]
   return typeof v === 'string' ? v : ''
+}
+
+function position(m: Fields): Position | undefined {
+  const p = m['position']
+  if (!isObject(p) || typeof p['epoch'] !== 'string' || typeof p['offset'] !== 'number') return undefined
+  return { epoch: p['epoch'], offset: p['offset'] }
+}
+
+function left(m: Fields): number[] {
+  const list = m['left']
+  return Array.isArray(list) ? (list as unknown[]).filter((id) => typeof id === 'number') : []
 }
 
 function degrees(v: unknown, limit: number): number | null {

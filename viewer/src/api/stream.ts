@@ -1,5 +1,5 @@
 import { backoffMs } from './backoff'
-import { readMessage, SUBPROTOCOL, type Delta, type Snapshot, type StreamError, type StreamFilter, type Welcome } from './protocol'
+import { readMessage, SUBPROTOCOL, type Changed, type CityEvent, type Delta, type Position, type Snapshot, type StreamError, type StreamFilter, type StreamMode, type Welcome } from './protocol'
 
 /** Why a connection was given up. */
 export type LossReason = 'closed' | 'silent' | 'timeout'
@@ -27,10 +27,19 @@ export interface Socket {
 export interface StreamEvents {
   status(s: StreamStatus): void
   welcome(w: Welcome): void
-  /** A new view begins; everything after it belongs to the filter given. */
+  /** A new view begins; everything after it belongs to the filter given. Its snapshot follows. */
   subscribed(filter: StreamFilter): void
+  /**
+   * The view goes on where it was, without a snapshot. `complete` says that it
+   * lacks no reading; without it some were left out by the mode latest.
+   */
+  resumed(complete: boolean): void
   snapshot(m: Snapshot): void
   delta(m: Delta): void
+  /** One part of the difference to the filter given, after an update. */
+  changed(m: Changed, filter: StreamFilter): void
+  /** Something happened in the city beside readings. */
+  event(m: CityEvent): void
   /** The hub's clock, ms since 1970 UTC. */
   serverTime(ms: number): void
   /** A subscription failed; the connection lives on. */
@@ -55,15 +64,28 @@ export const PROBE_TIMEOUT_MS = 2_500
 interface Subscription {
   id: string
   filter: StreamFilter
+  mode: StreamMode
 }
+
+/** What the page holds: a view that is complete up to a position, so that it can be resumed there. */
+interface Held {
+  filter: StreamFilter
+  mode: StreamMode
+  position: Position
+}
+
+const EVERY: StreamMode = { mode: 'every' }
 
 /** A connection that lived this long was good: the next loss starts with a short wait again. */
 const STABLE_MS = 10_000
 
 /**
  * One WebSocket to the hub with one subscription, kept alive: it reconnects
- * with backoff and jitter and subscribes again with the last filter. A close
- * code in 4000–4099 says that the same request would fail again, so it stops.
+ * with backoff and jitter and goes on after the last message it handled, or
+ * begins with a snapshot where the hub cannot. A close code in 4000–4099 says
+ * that the same request would fail again, so it stops. The filter is changed in
+ * place, one change at a time: while the hub has not answered, the last one
+ * wanted waits, so that a camera that moves does not flood it.
  *
  * A loss is told at once when the socket closes. A network that dies without
  * closing it is noticed after 2.5 silent heartbeat intervals, or after 2.5 s
@@ -75,9 +97,14 @@ export class StreamClient {
   private status: StreamStatus = { state: 'stopped' }
   /** What the page wants; `asked` and `active` are how far the hub has followed. */
   private filter: StreamFilter = {}
+  private mode: StreamMode = EVERY
   private asked: Subscription | undefined
   private active: Subscription | undefined
+  private updating: StreamFilter | undefined
   private view = ''
+  /** Outlives the connection; undefined while a snapshot or a change is incomplete. */
+  private held: Held | undefined
+  private modern = false
   private serial = 0
   private attempt = 0
   private lostSince = 0
@@ -109,14 +136,21 @@ export class StreamClient {
   /** Connects anew at once: after signing in or out, or because the reader asked for it. */
   restart(): void {
     this.drop()
+    this.held = undefined // another caller may see something else
     this.attempt = 0
     this.open()
   }
 
-  /** Replaces the subscription; takes effect now, or with the next connection. */
+  /** Changes what is subscribed to; takes effect now, or with the next connection. */
   subscribe(filter: StreamFilter): void {
     this.filter = filter
     if (this.socket && this.welcomedAt > 0) this.sendSubscribe()
+  }
+
+  /** Changes how much is sent, where the hub can; the view goes on. */
+  setMode(mode: StreamMode): void {
+    this.mode = mode
+    if (this.socket && this.welcomedAt > 0 && this.modern) this.sendSubscribe()
   }
 
   /** Asks the hub for a sign of life; without one in PROBE_TIMEOUT_MS the connection counts as lost. */
@@ -156,6 +190,7 @@ export class StreamClient {
       case 'welcome':
         this.welcomedAt = this.lastHeard
         this.heartbeatMs = m.heartbeatSeconds * 1000
+        this.modern = m.minIntervalMs !== undefined
         this.armWatch(SILENT_HEARTBEATS * this.heartbeatMs)
         this.tellTime(m.time)
         this.o.events.welcome(m)
@@ -163,17 +198,31 @@ export class StreamClient {
         this.sendSubscribe()
         break
       case 'subscribed':
-        this.follow(m.id, m.view)
+        this.follow(m.id, m.view, m.resumed)
         break
       case 'snapshot':
-        if (m.view !== this.view) break
+        if (m.view !== this.view || !this.active) break
+        this.held = m.last && m.position ? { ...this.active, position: m.position } : undefined
         this.o.events.snapshot(m)
-        if (m.last) this.set({ state: 'live' })
+        if (m.last) {
+          this.set({ state: 'live' })
+          this.sendSubscribe() // what was wanted meanwhile
+        }
         break
       case 'delta':
-        if (m.view === this.view) this.o.events.delta(m)
+        if (m.view !== this.view) break
+        if (this.held && m.position) this.held.position = m.position
+        this.o.events.delta(m)
+        break
+      case 'changed':
+        this.moved(m)
+        break
+      case 'event':
+        if (m.id === this.active?.id) this.o.events.event(m)
         break
       case 'heartbeat':
+        // In the mode latest something older may still be held back.
+        if (this.held?.mode.mode === 'every' && this.held.position.epoch === m.position?.epoch) this.held.position = m.position
         this.tellTime(m.time)
         break
       case 'error':
@@ -186,12 +235,26 @@ export class StreamClient {
   // overtaken is known as such, and the one before it is given up only when
   // the hub has taken the new one: a refused filter does not stop the stream.
   private sendSubscribe(): void {
-    if (!this.asked && this.active && sameFilter(this.active.filter, this.filter)) return
-    this.asked = { id: `live-${++this.serial}`, filter: this.filter }
-    this.send({ type: 'subscribe', id: this.asked.id, filter: this.filter })
+    const sameMode = !this.modern || (this.active && same(this.active.mode, this.mode))
+    if (this.active && this.modern) {
+      if (this.updating || this.asked || !this.held) return // one change at a time, of what is complete
+      if (sameMode) {
+        if (same(this.active.filter, this.filter)) return
+        this.updating = this.filter
+        this.send({ type: 'update', id: this.active.id, filter: this.filter })
+        return
+      }
+    } else if (!this.asked && this.active && sameMode && same(this.active.filter, this.filter)) return
+    // Another mode, or another connection: the filter as it is held, so that it
+    // can be resumed; what else is wanted is changed afterwards.
+    const held = this.modern ? this.held : undefined
+    const mode = this.modern ? this.mode : EVERY
+    this.asked = { id: `live-${++this.serial}`, filter: held?.filter ?? this.filter, mode }
+    const { id, filter } = this.asked
+    this.send({ type: 'subscribe', id, filter, ...(this.modern ? mode : {}), ...(held ? { after: held.position } : {}) })
   }
 
-  private follow(id: string, view: string): void {
+  private follow(id: string, view: string, resumed: boolean): void {
     if (id !== this.asked?.id) {
       this.send({ type: 'unsubscribe', id })
       return
@@ -200,16 +263,53 @@ export class StreamClient {
     this.active = this.asked
     this.asked = undefined
     this.view = view
+    if (resumed && this.held) {
+      const complete = this.held.mode.mode === 'every'
+      this.held = { ...this.held, mode: this.active.mode }
+      this.o.events.resumed(complete)
+      this.set({ state: 'live' })
+      this.sendSubscribe()
+      return
+    }
+    this.held = undefined
     this.o.events.subscribed(this.active.filter)
   }
 
+  private moved(m: Changed): void {
+    if (!this.active || m.id !== this.active.id || !this.updating) return
+    this.view = m.view
+    this.held = undefined
+    const filter = this.updating
+    this.o.events.changed(m, filter)
+    if (!m.last) return
+    this.updating = undefined
+    this.active = { ...this.active, filter }
+    if (m.position) this.held = { ...this.active, position: m.position }
+    this.sendSubscribe()
+  }
+
   private failed(e: StreamError): void {
+    if (e.id !== '' && this.updating && e.id === this.active?.id) {
+      const refused = this.updating
+      this.updating = undefined
+      this.o.events.error(e)
+      if (same(this.filter, refused)) this.filter = this.active.filter
+      else this.sendSubscribe()
+      return
+    }
     if (e.id !== '' && e.id !== this.asked?.id) return // of a subscription no longer wanted
     this.o.events.error(e)
     if (e.id === '') return
+    const refused = this.asked
     this.asked = undefined
     if (this.active) {
       this.filter = this.active.filter
+      this.mode = this.active.mode
+      return
+    }
+    if (this.held && refused) {
+      this.held = undefined // perhaps only the position was refused: begin anew, once
+      this.sendSubscribe()
       return
     }
     this.drop()
@@ -272,6 +372,7 @@ export class StreamClient {
     this.view = ''
     this.asked = undefined
     this.active = undefined
+    this.updating = undefined
     this.welcomedAt = 0
     const s = this.socket
     this.socket = undefined
@@ -287,7 +388,7 @@ export class StreamClient {
   }
 }
 
-function sameFilter(a: StreamFilter, b: StreamFilter): boolean {
+function same(a: object, b: object): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 

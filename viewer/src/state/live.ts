@@ -3,17 +3,23 @@ import { lastObservations } from '../api/observations'
 import type { StreamError, StreamFilter } from '../api/protocol'
 import { ANONYMOUS, signIn, signOut, takeToken, whoAmI, type Session } from '../api/session'
 import { StreamClient, streamUrl, type StreamStatus } from '../api/stream'
+import { Pace } from '../api/streamPace'
 import type { Language } from '../model/datastream'
 import type { BBox } from '../model/mercator'
 import { SPARK_VALUES } from '../model/ring'
 import { countProperties, matches, searchWords, sortRows, terminalsOf, type Row, type Sort } from '../model/rows'
 import { HistoryLoader } from './history'
-import { ReadingsStore, type Changes } from './readings'
+import { ReadingsStore, type Changes, type Scope } from './readings'
 
 /** An order by age is made anew this often, in ms: rows must not dance under the reader's eyes. */
 const AGE_ORDER_MS = 2000
 
 export type Problem = { kind: 'subscription'; error: StreamError } | { kind: 'signIn' } | { kind: 'signOut' }
+
+/** The part of a filter by which the rows of a view are known. */
+function scopeOf(f: StreamFilter): Scope {
+  return { properties: new Set(f.observedProperties ?? []), bbox: f.bbox }
+}
 
 /**
  * Joins session, stream, readings and filter for the page: everything that
@@ -35,7 +41,13 @@ export function useLive(language: Ref<Language>) {
   const structure = ref(0)
   const readings = ref(0)
   const ageOrder = ref(0)
-  const store = new ReadingsStore((flush) => requestAnimationFrame(flush))
+  const store = new ReadingsStore((flush) => {
+    const came = performance.now()
+    requestAnimationFrame(() => {
+      flush()
+      pace.drawn(performance.now() - came)
+    })
+  })
   const readingListeners = new Set<(c: Changes) => void>()
   const stopListening = store.onChange((c) => {
     if (c.structure) structure.value++
@@ -66,16 +78,23 @@ export function useLive(language: Ref<Language>) {
         if (s.state === 'live') everLoaded.value = true
       },
       welcome: () => undefined,
-      subscribed: (f) => store.begin({ properties: new Set(f.observedProperties ?? []), bbox: f.bbox }),
+      subscribed: (f) => store.begin(scopeOf(f)),
+      resumed: (complete) => {
+        if (!complete) store.missed()
+      },
       snapshot: (m) => store.snapshot(m.datastreams, m.observations, m.last),
-      delta: (m) => store.delta(m.datastreams, m.observations),
+      delta: (m) => store.delta(m.datastreams, m.observations, m.left),
+      changed: (m, f) => store.change(scopeOf(f), m.left, m.datastreams, m.observations, m.last),
+      event: () => undefined, // the page subscribes to none
       serverTime: (ms) => (offsetMs = ms - Date.now()),
       error: (error) => (problem.value = { kind: 'subscription', error }),
       closed: (code) => {
+        if (code === 4100) pace.fallBehind() // this page took readings too slowly
         if (code === 4102 || code === 4001) void refreshSession() // access changed, or the session ended
       },
     },
   })
+  const pace = new Pace((mode) => client.setMode(mode))
   const history = new HistoryLoader({
     fetch: (id, signal) => lastObservations(fetcher, id, SPARK_VALUES, signal),
     loaded: (id, past) => store.history(id, past),
@@ -146,6 +165,7 @@ export function useLive(language: Ref<Language>) {
 
   const probe = () => client.probe()
   const woke = () => {
+    pace.setHidden(document.visibilityState === 'hidden')
     if (document.visibilityState === 'visible') client.probe()
   }
   const cameBack = () => {

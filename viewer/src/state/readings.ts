@@ -35,6 +35,7 @@ export class ReadingsStore {
 
   private scope: Scope = EVERYTHING
   private seen: Set<number> | undefined
+  private unsure: Set<number> | undefined
   private early = new Map<number, WireObservation>()
   private dirty = new Set<Row>()
   private structure = false
@@ -55,6 +56,7 @@ export class ReadingsStore {
     // broken connection: the stored past fills the gaps.
     for (const row of this.rows.values()) if (row.history !== 'loading') row.history = 'none'
     this.scope = scope
+    this.unsure = undefined
     this.seen = new Set()
     this.early.clear()
   }
@@ -77,9 +79,58 @@ export class ReadingsStore {
     this.wake()
   }
 
-  delta(datastreams: readonly Datastream[], observations: readonly WireObservation[]): void {
+  delta(datastreams: readonly Datastream[], observations: readonly WireObservation[], left: readonly number[] = []): void {
     this.describe(datastreams)
     this.apply(observations)
+    this.remove(left)
+  }
+
+  /** The view goes on, but readings were left out of it: the stored past fills the gaps. */
+  missed(): void {
+    for (const row of this.rows.values()) if (row.history !== 'loading') row.history = 'none'
+    this.structure = true
+    this.wake()
+  }
+
+  /**
+   * One part of the difference from the scope held to another. Rows that are
+   * new in the scope have missed readings; one that the difference does not
+   * name is gone. Rows out of the new scope stay, as old as they are.
+   */
+  change(scope: Scope, left: readonly number[], datastreams: readonly Datastream[], observations: readonly WireObservation[], last: boolean): void {
+    if (!this.unsure) {
+      this.unsure = new Set()
+      for (const row of this.rows.values()) {
+        const d = row.datastream
+        if (!matchesSubscription(d, scope.properties, scope.bbox) || matchesSubscription(d, this.scope.properties, this.scope.bbox)) continue
+        this.unsure.add(d.id)
+        if (row.history !== 'loading') row.history = 'none'
+      }
+      this.scope = scope
+    }
+    this.describe(datastreams)
+    for (const d of datastreams) this.unsure.delete(d.id)
+    this.apply(observations)
+    this.remove(left.filter((id) => this.inScope(id)))
+    if (!last) return
+    this.remove([...this.unsure])
+    this.unsure = undefined
+  }
+
+  private inScope(id: number): boolean {
+    const d = this.rows.get(id)?.datastream
+    return d !== undefined && matchesSubscription(d, this.scope.properties, this.scope.bbox)
+  }
+
+  private remove(ids: readonly number[]): void {
+    for (const id of ids) {
+      const row = this.rows.get(id)
+      if (!row) continue
+      this.rows.delete(id)
+      this.dirty.delete(row)
+      this.structure = true
+      this.wake()
+    }
   }
 
   /** Joins stored observations, newest first, to a row's sparkline. The latest reading stays the stream's. */
