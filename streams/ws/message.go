@@ -13,10 +13,12 @@ import (
 	"cityhub/twin"
 )
 
-// Protocol names the envelope; Subprotocol is its WebSocket subprotocol.
+// Protocol names the envelope; Subprotocol and SubprotocolCBOR are its
+// WebSocket subprotocols.
 const (
-	Protocol    = "cityhub.v1"
-	Subprotocol = "cityhub.v1.json"
+	Protocol        = "cityhub.v1"
+	Subprotocol     = "cityhub.v1.json"
+	SubprotocolCBOR = "cityhub.v1.cbor"
 )
 
 // inbound is any message from a client.
@@ -32,6 +34,17 @@ type inbound struct {
 type errMalformed struct{ msg string }
 
 func (e errMalformed) Error() string { return e.msg }
+
+// parse reads a message in JSON or, as opBinary, in CBOR.
+func parse(op opcode, data []byte) (inbound, error) {
+	if op == opBinary {
+		var err error
+		if data, err = jsonOf(data); err != nil {
+			return inbound{}, err
+		}
+	}
+	return parseMessage(data)
+}
 
 func parseMessage(data []byte) (inbound, error) {
 	var m inbound
@@ -207,15 +220,15 @@ type limiter struct {
 	last      time.Time
 }
 
-// wait is how long to wait before the next message is read.
-func (l *limiter) wait(now time.Time) time.Duration {
+// wait is how long to wait before the next message is read; one costs 1.
+func (l *limiter) wait(now time.Time, cost float64) time.Duration {
 	if l.last.IsZero() {
 		l.tokens = 2 * l.perSecond
 	} else {
 		l.tokens = min(2*l.perSecond, l.tokens+now.Sub(l.last).Seconds()*l.perSecond)
 	}
 	l.last = now
-	if l.tokens--; l.tokens >= 0 {
+	if l.tokens -= cost; l.tokens >= 0 {
 		return 0
 	}
 	return time.Duration(-l.tokens / l.perSecond * float64(time.Second))
