@@ -114,7 +114,7 @@ func benchServer(b *testing.B) (*streamtest.Demo, *prometheus.Registry, string) 
 	d := streamtest.NewDemo(b, func(o *streams.Options) {
 		o.Heartbeat, o.QueueBytes, o.QueueMessages, o.Metrics = time.Hour, 64<<20, 1<<20, reg
 	})
-	h, err := ws.New(ws.Options{Hub: d.Hub, Auth: d.Gate, Problem: streamtest.Problem})
+	h, err := ws.New(ws.Options{Hub: d.Hub, Auth: d.Gate, Problem: streamtest.Problem, OpensPerSecond: 100000})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -162,21 +162,38 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric((value(b, reg, "cityhub_stream_sent_bytes_total")-before)/frames, "B/frame")
 }
 
-// BenchmarkIdleConnection measures the memory of 1,000 subscribed connections
-// that have nothing to do: heap and stacks, not the kernel's.
+// BenchmarkIdleConnection measures the memory of 10,000 subscribed connections
+// that have nothing to do: heap and stacks, and all that the process holds, not
+// the kernel's.
 func BenchmarkIdleConnection(b *testing.B) {
-	const n = 1000
+	const n = 10000
 	for b.Loop() {
 		_, reg, addr := benchServer(b)
 		heap, stack := inUse()
+		rss := resident(b)
 		stop := startClients(b, addr, n)
 		reach(b, reg, "cityhub_stream_frames_sent_total", perClient*n)
 		time.Sleep(200 * time.Millisecond)
 		heap2, stack2 := inUse()
 		b.ReportMetric(float64(heap2-heap)/n, "heap-B/conn")
 		b.ReportMetric(float64(stack2-stack)/n, "stack-B/conn")
+		b.ReportMetric(float64(resident(b)-rss)/n, "rss-B/conn")
 		stop()
 	}
+}
+
+// resident is the memory of the process in bytes, as the system counts it; 0
+// where that is not known.
+func resident(b *testing.B) int64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(data), &size, &pages); err != nil {
+		b.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 func inUse() (heap, stack int64) {
