@@ -69,6 +69,15 @@ func (h *Hub) revalidateIfAsked(ctx context.Context) {
 		for id := range ids {
 			h.refresh(ctx, id, changed)
 		}
+		h.changes.note(h.pos, changed)
+		h.dropOrphans(func(c *Client) bool {
+			for id := range changed {
+				if s := h.slots.get(id); s.ds == nil || !c.access.Sees(s.ds) {
+					return true
+				}
+			}
+			return false
+		})
 		for _, v := range h.all {
 			h.rematch(ctx, v, false, changed)
 		}
@@ -78,9 +87,24 @@ func (h *Hub) revalidateIfAsked(ctx context.Context) {
 		h.refresh(ctx, id, changed)
 		return true
 	})
+	h.changes.all(h.pos)
 	h.renewAll(ctx)
+	h.dropOrphans(func(*Client) bool { return true })
 	for _, v := range h.all {
 		h.rematch(ctx, v, true, changed)
+	}
+}
+
+// dropOrphans closes the clients that still have messages queued of a view that
+// they have left with Update, and whom lost concerns: what those messages tell
+// may not be theirs any more.
+func (h *Hub) dropOrphans(lost func(*Client) bool) {
+	for _, shard := range h.clients {
+		for _, c := range shard {
+			if c.hasOrphans() && lost(c) {
+				c.Close(CloseAccess, accessReason)
+			}
+		}
 	}
 }
 
@@ -99,9 +123,10 @@ func (h *Hub) refresh(ctx context.Context, id twin.DatastreamID, changed map[twi
 			h.o.Logger.Warn("a Datastream cannot be looked up and is not streamed", slog.Int64("datastream", int64(id)), slog.Any("error", err))
 		}
 	}
-	if ds != s.ds {
-		h.slots.describe(s, ds)
-		changed[id] = true
+	place := h.placeOf(id)
+	if described := ds != s.ds; described || !place.equal(s.place) {
+		h.slots.describe(id, s, ds, place)
+		changed[id] = described
 	}
 }
 
@@ -119,7 +144,7 @@ func (h *Hub) renewAll(ctx context.Context) (changed []*view) {
 				c.Close(CloseAccess, accessReason)
 				continue
 			}
-			c.access = access
+			h.setAccess(c, access)
 		}
 	}
 	clear(h.views)
@@ -139,7 +164,7 @@ func (h *Hub) renewAll(ctx context.Context) (changed []*view) {
 			lead = nobody{} // every client of it is on its way out
 		}
 		v.access = lead
-		if key := viewKey(lead, &v.filter); key != v.key {
+		if key := viewKey(lead, v.m, v.interval); key != v.key {
 			v.key = key
 			changed = append(changed, v)
 		}
@@ -164,7 +189,7 @@ func (h *Hub) rematch(ctx context.Context, v *view, all bool, changed map[twin.D
 	lost, gained := 0, 0
 	var described []twin.DatastreamID
 	check := func(id twin.DatastreamID, s *slot) {
-		is := s.ds != nil && v.matches(s.ds)
+		is := s.ds != nil && v.matches(h, id, s)
 		switch was := v.members.has(id); {
 		case was && !is:
 			h.leave(v, id)
@@ -172,7 +197,7 @@ func (h *Hub) rematch(ctx context.Context, v *view, all bool, changed map[twin.D
 		case !was && is:
 			h.join(v, id, s)
 			gained++
-		case was && changed[id]:
+		case was && changed[id] && (v.m.live == nil || v.showing.has(id)):
 			described = append(described, id)
 		}
 	}
@@ -181,7 +206,7 @@ func (h *Hub) rematch(ctx context.Context, v *view, all bool, changed map[twin.D
 			check(id, h.slots.get(id))
 			return true
 		})
-		h.slots.candidates(&v.filter, func(id twin.DatastreamID, s *slot) {
+		h.slots.candidates(v.m, func(id twin.DatastreamID, s *slot) {
 			if !v.members.has(id) {
 				check(id, s)
 			}
@@ -196,13 +221,19 @@ func (h *Hub) rematch(ctx context.Context, v *view, all bool, changed map[twin.D
 		h.resend(v, lost > 0)
 	case len(described) > 0:
 		h.dropSnap(v) // it tells the old description
-		h.emit(v, h.encodeDelta(ctx, v, nil, described))
+		h.emit(v, h.encodeDelta(ctx, v, nil, described, nil))
 	}
 }
 
 // resend gives every client of v a new snapshot.
 func (h *Hub) resend(v *view, purge bool) {
 	h.dropSnap(v)
+	if purge {
+		// What they are getting from the log may hold what was lost.
+		for _, c := range v.arriving {
+			c.Close(CloseAccess, accessReason)
+		}
+	}
 	cp, err := h.capture(v)
 	for _, hd := range v.holds {
 		if purge {
@@ -213,6 +244,7 @@ func (h *Hub) resend(v *view, purge bool) {
 			continue
 		}
 		hd.client.pushRun(v, cp)
+		hd.sent = cp.pos.Offset
 	}
 	if err != nil {
 		v.announce = nil

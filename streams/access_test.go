@@ -31,7 +31,7 @@ func twoSets(t *testing.T, n int) *city {
 func (c *city) subscribe(t *testing.T, token, id string, f streams.Filter) *replica {
 	t.Helper()
 	rep := newReplica(c.connect(t, token))
-	if err := rep.client.Subscribe(context.Background(), id, f, ack(id)); err != nil {
+	if err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: id, Filter: f, Ack: ack(id)}); err != nil {
 		t.Fatal(err)
 	}
 	return rep
@@ -170,7 +170,7 @@ func TestR29RevokedTokenClosesItsClientAlone(t *testing.T) {
 	// and no later than at the next subscription.
 	third := c.subscribe(t, "admin", "s", streams.Filter{})
 	c.gate.Grant("admin", false)
-	if err := third.client.Subscribe(context.Background(), "t", streams.Filter{}, nil); twin.ErrorCode(err) != twin.CodeUnauthorized {
+	if err := third.client.Subscribe(context.Background(), streams.Subscription{ID: "t", Filter: streams.Filter{}}); twin.ErrorCode(err) != twin.CodeUnauthorized {
 		t.Errorf("subscribing with a dead token: %v", err)
 	}
 }

@@ -66,7 +66,7 @@ func benchReading(b *testing.B, views int) {
 			x, y := 120+float64(i/2%10)/10, 31+float64(i/20%10)/10
 			f = streams.Filter{BBox: &streams.BBox{West: x - .05, South: y - .05, East: x + .05, North: y + .05}}
 		}
-		if err := c.Subscribe(ctx, "s", f, nil); err != nil {
+		if err := c.Subscribe(ctx, streams.Subscription{ID: "s", Filter: f}); err != nil {
 			b.Fatal(err)
 		}
 		clients = append(clients, c)
@@ -134,7 +134,7 @@ func BenchmarkSubscribe(b *testing.B) {
 	for b.Loop() {
 		x, y := 120+rng.Float64()*.95, 31+rng.Float64()*.95
 		f := streams.Filter{BBox: &streams.BBox{West: x, South: y, East: x + .05, North: y + .05}}
-		if err := c.Subscribe(ctx, "s", f, nil); err != nil {
+		if err := c.Subscribe(ctx, streams.Subscription{ID: "s", Filter: f}); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := c.Next(nil, 1); err != nil {

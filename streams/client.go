@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"unicode/utf8"
 
 	"cityhub/twin"
 )
@@ -22,6 +21,7 @@ const (
 	CloseForbidden    CloseCode = 4003
 	CloseTooManySubs  CloseCode = 4009
 	CloseTooLarge     CloseCode = 4013
+	CloseTooMany      CloseCode = 4029 // more connections or messages than one identity may have
 	CloseSlow         CloseCode = 4100
 	CloseIdle         CloseCode = 4101
 	CloseAccess       CloseCode = 4102
@@ -54,23 +54,30 @@ type Client struct {
 	access View // what see said last; nil before the first subscription
 	subs   []subscription
 	holds  []*hold
+	who    *identity // nil: nobody in particular
+	events eventSet  // of all subscriptions
 
 	wake chan struct{} // 1 when there is something to take; nil with onQueued
 
 	mu     sync.Mutex
 	queue  []item
 	bytes  int // of the frames in queue
+	beats  int // heartbeats in queue
 	closed *CloseError
+	room   chan struct{} // when somebody waits for the queue to become shorter
 }
 
 type subscription struct {
-	id   string
-	hold *hold
+	id     string
+	hold   *hold
+	events eventSet
 }
 
 type item struct {
-	frame *Frame
-	run   *run // a snapshot, when frame is nil
+	frame  *Frame
+	run    *run  // a snapshot, when frame is nil
+	hold   *hold // of a delta in mode latest
+	orphan bool  // of a view that the client has left
 }
 
 // Send queues a message for this client alone, e.g. a pong. json is kept.
@@ -94,6 +101,50 @@ func (c *Client) push(f *Frame) {
 	c.bytes += len(f.JSON)
 	c.mu.Unlock()
 	c.signal()
+}
+
+// pushHeartbeat queues f unless one waits already, which says no less that the
+// connection is alive.
+func (c *Client) pushHeartbeat(f *Frame) {
+	c.mu.Lock()
+	if c.closed != nil || c.beats > 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.beats++
+	c.queue = append(c.queue, item{frame: f})
+	c.bytes += len(f.JSON)
+	c.mu.Unlock()
+	c.signal()
+}
+
+// gone does the accounts of an item that leaves the queue. Under c.mu.
+func (c *Client) gone(it *item) {
+	c.bytes -= len(it.frame.JSON)
+	if it.hold != nil {
+		it.hold.queued--
+	}
+	if it.frame.Kind == FrameHeartbeat {
+		c.beats--
+	}
+}
+
+// orphan marks what is queued of a view that the client has left, but is still
+// to be sent.
+func (c *Client) orphan(v *view) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.queue {
+		if it := &c.queue[i]; it.frame != nil && it.frame.view == v || it.run != nil && it.run.view == v {
+			it.orphan = true
+		}
+	}
+}
+
+func (c *Client) hasOrphans() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.queue, func(it item) bool { return it.orphan })
 }
 
 // pushRun queues a snapshot and takes a reference to it. Its bytes do not count
@@ -136,17 +187,31 @@ func (c *Client) purge(v *view, end bool) {
 	c.queue = slices.DeleteFunc(c.queue, func(it item) bool {
 		switch {
 		case it.frame != nil && it.frame.view == v:
-			c.bytes -= len(it.frame.JSON)
+			c.gone(&it)
 			return true
 		case it.run != nil && it.run.view == v:
 			// The writer may be encoding its first part right now.
 			it.run.cut, it.run.end = true, end
-			if it != c.queue[0] {
+			// A change in place is told of even then: it names the view.
+			if it != c.queue[0] && !(end && it.run.cap.sub != "") {
 				it.run.cap.release()
 				return true
 			}
 		}
 		return false
+	})
+}
+
+// purgeEvents takes events out of Datasets that the client may not see any more.
+func (c *Client) purgeEvents(access View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue = slices.DeleteFunc(c.queue, func(it item) bool {
+		if it.frame == nil || it.frame.Kind != FrameEvent || seesDataset(access, it.frame.dataset) {
+			return false
+		}
+		c.gone(&it)
+		return true
 	})
 }
 
@@ -205,13 +270,17 @@ func (c *Client) takeQueued(dst []*Frame, maxBytes int) ([]*Frame, int) {
 	for n := 0; ; {
 		if n == len(c.queue) || size >= maxBytes {
 			c.queue = advance(c.queue, n)
+			if n > 0 && c.room != nil {
+				close(c.room)
+				c.room = nil
+			}
 			return dst, taken
 		}
 		it := c.queue[n]
 		if it.frame != nil {
 			dst = append(dst, it.frame)
 			size += len(it.frame.JSON)
-			c.bytes -= len(it.frame.JSON)
+			c.gone(&it)
 			taken++
 			n++
 			continue
@@ -232,7 +301,7 @@ func (c *Client) takeQueued(dst []*Frame, maxBytes int) ([]*Frame, int) {
 		}
 		done := false
 		switch {
-		case r.cut && (r.next == 0 || !r.end):
+		case r.cut && (!r.end || r.next == 0 && r.cap.sub == ""):
 			f, done = nil, true
 		case r.cut:
 			f, done = r.cap.ending(), true
@@ -280,6 +349,10 @@ func (c *Client) Close(code CloseCode, reason string) {
 		}
 	}
 	c.queue, c.bytes = nil, 0
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
 	err := c.closed
 	c.mu.Unlock()
 	c.hub.m.closed(code)
@@ -300,72 +373,6 @@ func (c *Client) Detach() {
 		h.unsubscribe(c, 0)
 	}
 	h.forget(c)
-}
-
-// Subscribe adds a subscription, or replaces the one with the same id. ack, if
-// not nil, gives the message to send before the snapshot; the snapshot and then
-// every delta after it follow. It waits until the hub is ready. CodeTooMany says
-// that the client has as many subscriptions as it may.
-func (c *Client) Subscribe(ctx context.Context, id string, f Filter, ack func(view string) []byte) error {
-	if n := utf8.RuneCountInString(id); n < 1 || n > 64 {
-		return &twin.Error{Code: twin.CodeInvalid, Op: "subscribe", Field: "id", Message: fmt.Sprintf("%d characters, expected 1 to 64", n), Hint: "choose an id that is unique on this connection, e.g. s1"}
-	}
-	if err := f.Validate(); err != nil {
-		return err
-	}
-	f = f.normal()
-	h := c.hub
-	select {
-	case <-h.ready:
-	case <-ctx.Done():
-		return &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "the stream is not ready yet", Hint: "try again in a few seconds", Err: ctx.Err()}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.revalidateIfAsked(ctx)
-	if err := c.Closed(); err != nil {
-		return &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "the connection is closing", Err: err}
-	}
-	old := slices.IndexFunc(c.subs, func(s subscription) bool { return s.id == id })
-	if old < 0 && len(c.subs) >= h.o.MaxSubscriptions {
-		return &twin.Error{Code: twin.CodeTooMany, Op: "subscribe", Message: fmt.Sprintf("at most %d subscriptions on one connection", h.o.MaxSubscriptions), Hint: "end a subscription first, or combine several into one filter"}
-	}
-	// One client may not use up what all snapshots together may pin.
-	if c.pinned() > h.o.MaxSnapshotRows/4 {
-		return &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "large snapshots are still on their way to this connection", Hint: "wait for their last part before the next subscription"}
-	}
-	access, err := c.see(ctx)
-	if err != nil {
-		c.Close(CloseAccess, accessReason)
-		return err
-	}
-	c.access = access
-	v, err := h.openView(access, f)
-	if err != nil {
-		return err
-	}
-	hd, fresh := v.take(c)
-	cp, since, err := h.snapshotFor(v, fresh)
-	if err != nil {
-		h.drop(hd)
-		return err
-	}
-	if old >= 0 {
-		h.drop(c.subs[old].hold)
-		c.subs[old].hold = hd
-	} else {
-		c.subs = append(c.subs, subscription{id, hd})
-		h.m.subscriptions.Inc()
-	}
-	if ack != nil {
-		c.Send(ack(v.id))
-	}
-	c.pushRun(v, cp)
-	cp.release()
-	for _, f := range since {
-		c.push(f)
-	}
-	return nil
 }
 
 // Unsubscribe ends a subscription; ack is sent after the last message of it.

@@ -16,6 +16,8 @@ const (
 	FrameSnapshot
 	FrameDelta
 	FrameHeartbeat
+	FrameEvent
+	FrameChanged
 )
 
 // String is the kind as the envelope writes it.
@@ -27,6 +29,10 @@ func (k FrameKind) String() string {
 		return "delta"
 	case FrameHeartbeat:
 		return "heartbeat"
+	case FrameEvent:
+		return "event"
+	case FrameChanged:
+		return "changed"
 	}
 	return "control"
 }
@@ -43,9 +49,10 @@ const maxForms = 4
 type Frame struct {
 	Kind     FrameKind
 	JSON     []byte        // one line
-	Position twin.Position // of a delta, a heartbeat and the last part of a snapshot; else zero
+	Position twin.Position // of a delta, a heartbeat and the last part of a snapshot or a change; else zero
 
-	view *view // of a delta: what a purge looks for
+	view    *view  // of a delta: what a purge looks for
+	dataset string // of an event: whose visibility decides
 
 	forms [maxForms]form
 }

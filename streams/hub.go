@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,13 @@ type Options struct {
 	// Labels gives names for a Datastream's description, from memory; nil: the
 	// description has none.
 	Labels func(ctx context.Context, ds *twin.Datastream) (Labels, error)
+	// Place knows where Datastreams belong by the city model; nil: filters by
+	// object choose nothing, those by district go by the registry.
+	Place Places
+	// Resume is the log for clients who come back with a position that Recent does
+	// not reach. Unlike Source it must fail with CodeConflict when the position is
+	// not in the log, never begin elsewhere. nil: they get a snapshot.
+	Resume Source
 
 	GroupRows        int           // observations coalesced into one group; zero means 4096
 	QueueBytes       int           // bytes queued for one client before it is closed as slow; zero means 1 MiB
@@ -43,8 +52,16 @@ type Options struct {
 	MaxViews         int           // zero means 20000
 	MaxMemberships   int           // Datastreams matched, summed over all views, 8 bytes each; zero means 16 million
 	MaxSnapshotRows  int           // observations pinned by snapshots on their way, about 64 bytes each; zero means 2 million
-	Heartbeat        time.Duration // zero means 10 s
-	RenewEvery       time.Duration // how often access is asked for again without an Invalidate, for tokens that expire; zero means 1 min
+	RecentReadings   int           // kept in memory for clients who come back, about 90 bytes each; zero means 512 Ki, -1 none
+	RecentAge        time.Duration // how long they are kept; zero means 5 min
+	MaxReplays       int           // clients brought up to date from the log at once; more wait up to ResumeTimeout; zero means 4
+	ResumeTimeout    time.Duration // for a client to take a part of what it missed; zero means 10 s
+	// Of one identity (ClientOptions.Identity). Zero means half of MaxClients, and
+	// eight subscriptions for each of those.
+	MaxIdentityClients, MaxIdentitySubscriptions int
+
+	Heartbeat  time.Duration // zero means 10 s
+	RenewEvery time.Duration // how often access is asked for again without an Invalidate, for tokens that expire; zero means 1 min
 
 	Clock   func() time.Time      // nil means time.Now
 	Logger  *slog.Logger          // nil means none
@@ -63,6 +80,8 @@ type Hub struct {
 	invalid invalidation
 
 	snapRows atomic.Int64
+	matchers matchers
+	replays  chan struct{} // a place for each client brought up to date from the log
 
 	mu          sync.Mutex
 	indexed     bool
@@ -78,9 +97,19 @@ type Hub struct {
 	shutdown    bool
 	gone        chan struct{} // closed when shut down and no client is left
 
+	recent     recents
+	advanced   chan struct{} // closed with the next group, when somebody waits for it
+	changes    changes
+	due        dueViews
+	dueSooner  chan struct{}
+	identities map[string]*identity
+	expiring   map[*Client]struct{}
+	lastEvent  uint64
+
 	touched []*view // of the group at hand
-	row     []byte
+	encoded []byte  // a reading
 	head    []byte
+	reading row // what a filter is asked
 }
 
 // New makes a Hub; Run brings it to life.
@@ -93,14 +122,18 @@ func New(o Options) (*Hub, error) {
 			return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new hub", Field: need.field, Message: "is needed"}
 		}
 	}
+	if o.MaxClients == 0 {
+		o.MaxClients = 20000
+	}
 	for _, n := range []struct {
 		field *int
 		name  string
 		zero  int
 	}{
 		{&o.GroupRows, "GroupRows", 4096}, {&o.QueueBytes, "QueueBytes", 1 << 20}, {&o.QueueMessages, "QueueMessages", 4096},
-		{&o.MaxClients, "MaxClients", 20000}, {&o.MaxSubscriptions, "MaxSubscriptions", 32}, {&o.MaxViews, "MaxViews", 20000},
-		{&o.MaxMemberships, "MaxMemberships", 16 << 20}, {&o.MaxSnapshotRows, "MaxSnapshotRows", 2 << 20},
+		{&o.MaxClients, "MaxClients", 0}, {&o.MaxSubscriptions, "MaxSubscriptions", 32}, {&o.MaxViews, "MaxViews", 20000},
+		{&o.MaxMemberships, "MaxMemberships", 16 << 20}, {&o.MaxSnapshotRows, "MaxSnapshotRows", 2 << 20}, {&o.MaxReplays, "MaxReplays", 4},
+		{&o.MaxIdentityClients, "MaxIdentityClients", max(1, o.MaxClients/2)}, {&o.MaxIdentitySubscriptions, "MaxIdentitySubscriptions", max(1, o.MaxClients/2) * 8},
 	} {
 		if *n.field < 0 {
 			return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new hub", Field: n.name, Message: fmt.Sprintf("%d is negative", *n.field), Hint: "zero means the default"}
@@ -109,14 +142,23 @@ func New(o Options) (*Hub, error) {
 			*n.field = n.zero
 		}
 	}
-	if o.Heartbeat < 0 || o.RenewEvery < 0 {
-		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new hub", Field: "Heartbeat, RenewEvery", Message: "a negative duration", Hint: "zero means the default"}
+	if o.Heartbeat < 0 || o.RenewEvery < 0 || o.RecentAge < 0 || o.ResumeTimeout < 0 {
+		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new hub", Field: "Heartbeat, RenewEvery, RecentAge, ResumeTimeout", Message: "a negative duration", Hint: "zero means the default"}
 	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 10 * time.Second
 	}
 	if o.RenewEvery == 0 {
 		o.RenewEvery = time.Minute
+	}
+	if o.RecentAge == 0 {
+		o.RecentAge = 5 * time.Minute
+	}
+	if o.ResumeTimeout == 0 {
+		o.ResumeTimeout = 10 * time.Second
+	}
+	if o.RecentReadings == 0 {
+		o.RecentReadings = 512 << 10
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -135,11 +177,18 @@ func New(o Options) (*Hub, error) {
 		views:   make(map[string]*view),
 		invalid: invalidation{wake: make(chan struct{}, 1)},
 		pos:     o.State.Position(),
+
+		replays: make(chan struct{}, o.MaxReplays), dueSooner: make(chan struct{}, 1),
+		recent:     recents{maxRows: max(0, o.RecentReadings), maxAge: o.RecentAge},
+		identities: make(map[string]*identity), expiring: make(map[*Client]struct{}),
 	}, nil
 }
 
 // Heartbeat is the interval of heartbeats; MaxSubscriptions the limit of one client.
 func (h *Hub) Heartbeat() time.Duration { return h.o.Heartbeat }
+
+// QueueBytes is how much is queued for one client before it counts as slow.
+func (h *Hub) QueueBytes() int { return h.o.QueueBytes }
 
 // MaxSubscriptions is how many subscriptions one client may have.
 func (h *Hub) MaxSubscriptions() int { return h.o.MaxSubscriptions }
@@ -174,6 +223,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { h.keepHouse(ctx) })
+	wg.Go(func() { h.conflate(ctx) })
 	err := h.o.Source.Tail(ctx, h.Position(), h.o.GroupRows, h.apply)
 	stopped := ctx.Err() != nil
 	cancel()
@@ -227,14 +277,16 @@ func (h *Hub) admit(ctx context.Context, id twin.DatastreamID) error {
 		// Remembered, so that its next reading asks nobody; Invalidate asks again.
 		ds = nil
 	}
-	s := h.slots.put(id, ds)
+	s := h.slots.put(id, ds, h.placeOf(id))
 	if ds == nil {
 		return nil
 	}
 	for _, v := range h.all {
-		if v.matches(ds) {
+		if v.matches(h, id, s) {
 			h.join(v, id, s)
-			v.announce = append(v.announce, id)
+			if v.m.live == nil {
+				v.announce = append(v.announce, id)
+			}
 		}
 	}
 	return nil
@@ -259,10 +311,18 @@ func (h *Hub) apply(ctx context.Context, batches []*block.Batch, pos twin.Positi
 		}
 	}
 	h.o.State.Apply(batches, pos)
+	h.recent.add(&h.slots, batches, h.pos, pos, time.Now())
+	h.m.recent.Set(float64(h.recent.next - h.recent.first))
 	h.pos = pos
+	if h.advanced != nil {
+		close(h.advanced)
+		h.advanced = nil
+	}
 	h.match(batches)
 	for i, v := range h.touched {
-		h.emit(v, h.finishDelta(ctx, v))
+		if json := h.finishDelta(ctx, v); json != nil {
+			h.emit(v, json)
+		}
 		h.touched[i] = nil
 	}
 	h.touched = h.touched[:0]
@@ -299,19 +359,66 @@ func (h *Hub) match(batches []*block.Batch) {
 				continue
 			}
 			o := b.Row(i)
-			h.row = appendObservation(h.row[:0], &o, s.truth)
+			h.encoded = h.encoded[:0]
 			for _, v := range s.views {
+				if v.c != nil {
+					h.note(v, id)
+					continue
+				}
+				if v.m.live != nil && !h.meets(v, id, s, &o) {
+					continue
+				}
+				if len(h.encoded) == 0 {
+					h.encoded = appendObservation(h.encoded, &o, s.truth)
+				}
 				if v.rows == 0 {
-					h.touched = append(h.touched, v)
+					h.touch(v)
 					v.buf = beginDelta(v.buf[:0], v.id, h.head)
 				} else {
 					v.buf = append(v.buf, ',')
 				}
-				v.buf = append(v.buf, h.row...)
+				v.buf = append(v.buf, h.encoded...)
 				v.rows++
 			}
 		}
 	}
+}
+
+func (h *Hub) touch(v *view) {
+	if !v.touched {
+		v.touched = true
+		h.touched = append(h.touched, v)
+	}
+}
+
+// meets reports whether a reading meets the condition of v, and remembers to look
+// what that makes of its Datastream.
+func (h *Hub) meets(v *view, id twin.DatastreamID, s *slot, o *twin.Observation) bool {
+	if n := len(v.dirty); n == 0 || v.dirty[n-1] != id {
+		v.dirty = append(v.dirty, id)
+	}
+	h.touch(v)
+	return v.wants(h, s, o)
+}
+
+// settle finds what the readings of the group at hand make of v: Datastreams that
+// are to be described, and those whose latest reading meets the condition no more.
+func (h *Hub) settle(v *view) (left []twin.DatastreamID) {
+	slices.Sort(v.dirty)
+	for _, id := range slices.Compact(v.dirty) {
+		was := v.showing.has(id)
+		h.look(v, id, h.slots.get(id))
+		is := v.showing.has(id)
+		if !was && (is || v.rows > 0) {
+			// A late reading may have been sent of one that does not show.
+			v.announce = append(v.announce, id)
+		}
+		if !is && (was || v.rows > 0) {
+			left = append(left, id)
+		}
+	}
+	v.dirty = v.dirty[:0]
+	return left
 }
 
 func beginDelta(dst []byte, view string, position []byte) []byte {
@@ -322,9 +429,22 @@ func beginDelta(dst []byte, view string, position []byte) []byte {
 	return append(dst, `,"observations":[`...)
 }
 
-// finishDelta completes the delta of v and gives it in memory of its own.
+// finishDelta completes the delta of v and gives it in memory of its own; nil when
+// there is nothing to tell.
 func (h *Hub) finishDelta(ctx context.Context, v *view) []byte {
-	json := h.encodeDelta(ctx, v, v.buf, v.announce)
+	var left []twin.DatastreamID
+	if v.m.live != nil {
+		left = h.settle(v)
+	}
+	v.touched = false
+	if v.rows+len(left) == 0 {
+		return nil
+	}
+	buf := v.buf
+	if v.rows == 0 {
+		buf = nil
+	}
+	json := h.encodeDelta(ctx, v, buf, v.announce, left)
 	v.rows, v.announce = 0, nil
 	if cap(v.buf) > keepBuf {
 		v.buf = nil
@@ -332,13 +452,13 @@ func (h *Hub) finishDelta(ctx context.Context, v *view) []byte {
 	return json
 }
 
-// encodeDelta closes the delta begun in buf, an empty one when nil, and tells of
-// the Datastreams in announce.
-func (h *Hub) encodeDelta(ctx context.Context, v *view, buf []byte, announce []twin.DatastreamID) []byte {
+// encodeDelta closes the delta begun in buf, an empty one when nil, describes the
+// Datastreams in announce and names those that left.
+func (h *Hub) encodeDelta(ctx context.Context, v *view, buf []byte, announce, left []twin.DatastreamID) []byte {
 	if buf == nil {
 		buf = beginDelta(nil, v.id, appendPosition(nil, h.pos))
 	}
-	json := make([]byte, 0, len(buf)+2+len(announce)*384)
+	json := make([]byte, 0, len(buf)+2+len(announce)*384+len(left)*8)
 	json = append(json, buf...)
 	json = append(json, ']')
 	for i, id := range announce {
@@ -353,7 +473,23 @@ func (h *Hub) encodeDelta(ctx context.Context, v *view, buf []byte, announce []t
 	if len(announce) > 0 {
 		json = append(json, ']')
 	}
+	json = appendLeft(json, left)
 	return append(json, '}')
+}
+
+func appendLeft(dst []byte, left []twin.DatastreamID) []byte {
+	for i, id := range left {
+		if i == 0 {
+			dst = append(dst, `,"left":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(dst, int64(id), 10)
+	}
+	if len(left) > 0 {
+		dst = append(dst, ']')
+	}
+	return dst
 }
 
 func (h *Hub) labels(ctx context.Context, ds *twin.Datastream) Labels {
@@ -391,8 +527,9 @@ func (h *Hub) unsubscribe(c *Client, i int) {
 	c.subs[i] = c.subs[last]
 	c.subs[last] = subscription{}
 	c.subs = c.subs[:last]
-	h.drop(hd)
-	h.m.subscriptions.Dec()
+	c.gatherEvents()
+	h.drop(hd, false)
+	h.counted(c, -1)
 }
 
 // keepHouse sends heartbeats, lets shared snapshots go and does what Invalidate
@@ -402,6 +539,8 @@ func (h *Hub) keepHouse(ctx context.Context) {
 	defer tick.Stop()
 	renew := time.NewTicker(h.o.RenewEvery)
 	defer renew.Stop()
+	expiry := time.NewTicker(expiryEvery)
+	defer expiry.Stop()
 	for shard := 0; ; {
 		select {
 		case <-ctx.Done():
@@ -412,6 +551,10 @@ func (h *Hub) keepHouse(ctx context.Context) {
 		case <-h.invalid.wake:
 			h.mu.Lock()
 			h.revalidateIfAsked(ctx)
+			h.mu.Unlock()
+		case now := <-expiry.C:
+			h.mu.Lock()
+			h.expire(ctx, now)
 			h.mu.Unlock()
 		case <-renew.C:
 			h.mu.Lock()
@@ -435,14 +578,26 @@ func (h *Hub) heartbeat(shard int) {
 	if len(h.clients[shard]) == 0 {
 		return
 	}
+	var shared *Frame // of all who have been served everything
+	for _, c := range h.clients[shard] {
+		offset := h.served(c)
+		f := shared
+		if f == nil || f.Position.Offset != offset {
+			f = heartbeatAt(twin.Position{Epoch: h.pos.Epoch, Offset: offset}, now)
+			if offset == h.pos.Offset {
+				shared = f
+			}
+		}
+		c.pushHeartbeat(f)
+	}
+}
+
+func heartbeatAt(pos twin.Position, now time.Time) *Frame {
 	json := append(make([]byte, 0, 128), `{"type":"heartbeat",`...)
-	json = appendPosition(json, h.pos)
+	json = appendPosition(json, pos)
 	json = append(json, ',')
 	json = appendTime(json, now)
-	f := &Frame{Kind: FrameHeartbeat, JSON: append(json, '}'), Position: h.pos}
-	for _, c := range h.clients[shard] {
-		c.push(f)
-	}
+	return &Frame{Kind: FrameHeartbeat, JSON: append(json, '}'), Position: pos}
 }
 
 // ClientOptions describe a connecting client.
@@ -451,6 +606,9 @@ type ClientOptions struct {
 	// called with every subscription and whenever access may have changed, under
 	// the hub's lock: it answers from memory and does not call the Hub.
 	View func(ctx context.Context) (View, error)
+	// Identity is whose the client is, for the limits of one identity: the name of
+	// a token, or the remote address of who has none. Empty: no such limit.
+	Identity string
 	// Hello gives the first message to the client, nil: none.
 	Hello func(pos twin.Position) []byte
 	// OnClose is called once when the client is closed, possibly under the hub's
@@ -473,8 +631,12 @@ func (h *Hub) Connect(o ClientOptions) (*Client, error) {
 	if h.nclients >= h.o.MaxClients {
 		return nil, &twin.Error{Code: twin.CodeTooMany, Op: "connect", Message: fmt.Sprintf("%d stream clients are connected, which is the limit", h.nclients), Hint: "try again later"}
 	}
+	who, err := h.admitIdentity(o.Identity)
+	if err != nil {
+		return nil, err
+	}
 	h.lastClient++
-	c := &Client{hub: h, see: o.View, onClose: o.OnClose, onQueued: o.OnQueued, shard: h.lastClient % heartbeatShards}
+	c := &Client{hub: h, who: who, see: o.View, onClose: o.OnClose, onQueued: o.OnQueued, shard: h.lastClient % heartbeatShards}
 	if c.onQueued == nil {
 		c.wake = make(chan struct{}, 1)
 	}
@@ -499,6 +661,8 @@ func (h *Hub) forget(c *Client) {
 	s[last] = nil
 	h.clients[c.shard] = s[:last]
 	h.nclients--
+	h.forgetIdentity(c)
+	delete(h.expiring, c)
 	h.m.clients.Set(float64(h.nclients))
 	if h.shutdown && h.nclients == 0 {
 		close(h.gone)

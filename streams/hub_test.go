@@ -107,12 +107,12 @@ func exactness(t *testing.T, seed uint64) {
 					}
 				} else {
 					f := filters[rng.IntN(len(filters))]
-					err := rep.client.Subscribe(context.Background(), id, f, func(view string) []byte {
+					err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: id, Filter: f, Ack: func(a streams.Accepted) []byte {
 						mu.Lock()
-						byView[view] = matcher(f, token == "")
+						byView[a.View] = matcher(f, token == "")
 						mu.Unlock()
-						return ack(id)(view)
-					})
+						return ack(id)(a)
+					}})
 					if err != nil {
 						t.Error(err)
 					}
@@ -186,7 +186,7 @@ func TestEqualSubscriptionsShareOneView(t *testing.T) {
 		if i%2 == 0 { // written differently, it means the same
 			f.ObservedProperties = []string{"pm10", "pm25", "pm10"}
 		}
-		if err := rep.client.Subscribe(context.Background(), "s", f, ack("s")); err != nil {
+		if err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: f, Ack: ack("s")}); err != nil {
 			t.Fatal(err)
 		}
 		reps = append(reps, rep)
@@ -249,7 +249,7 @@ func TestLargeSnapshotComesInParts(t *testing.T) {
 	}
 	c.settle(t)
 	rep := newReplica(c.connect(t, "admin"))
-	if err := rep.client.Subscribe(context.Background(), "s", streams.Filter{}, ack("s")); err != nil {
+	if err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: streams.Filter{}, Ack: ack("s")}); err != nil {
 		t.Fatal(err)
 	}
 	// A reading between the parts comes after the last of them.
@@ -270,7 +270,7 @@ func TestLargeSnapshotComesInParts(t *testing.T) {
 func TestEmptySnapshotAndFirstReading(t *testing.T) {
 	c := newCity(t, nil)
 	rep := newReplica(c.connect(t, "admin"))
-	if err := rep.client.Subscribe(context.Background(), "s", streams.Filter{Datastreams: []twin.DatastreamID{5}}, ack("s")); err != nil {
+	if err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: streams.Filter{Datastreams: []twin.DatastreamID{5}}, Ack: ack("s")}); err != nil {
 		t.Fatal(err)
 	}
 	c.dir.Put(streamtest.Datastream(5, "pm25", 1, streamtest.Nowhere(), streamtest.Nowhere()))
@@ -303,7 +303,7 @@ func TestSlowClientIsClosedAndOthersAreNot(t *testing.T) {
 			c.dir.Put(streamtest.Datastream(1, "pm25", 1, 120.6, 31.3))
 			slow, quick := newReplica(c.connect(t, "admin")), newReplica(c.connect(t, "admin"))
 			for _, r := range []*replica{slow, quick} {
-				if err := r.client.Subscribe(context.Background(), "s", streams.Filter{}, ack("s")); err != nil {
+				if err := r.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: streams.Filter{}, Ack: ack("s")}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -344,7 +344,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("a third client: %v", err)
 	}
 	sub := func(cl *streams.Client, id string, f streams.Filter) twin.Code {
-		return twin.ErrorCode(cl.Subscribe(ctx, id, f, ack(id)))
+		return twin.ErrorCode(cl.Subscribe(ctx, streams.Subscription{ID: id, Filter: f, Ack: ack(id)}))
 	}
 	named := func(ids ...twin.DatastreamID) streams.Filter { return streams.Filter{Datastreams: ids} }
 	if code := sub(one, "a", streams.Filter{}); code != "" {
@@ -474,7 +474,7 @@ func TestUnsubscribeEmptiesTheQueue(t *testing.T) {
 	c.log.Append(streamtest.Reading(1, 1, 1))
 	c.settle(t)
 	rep := newReplica(c.connect(t, "admin"))
-	if err := rep.client.Subscribe(context.Background(), "s", streams.Filter{}, ack("s")); err != nil {
+	if err := rep.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: streams.Filter{}, Ack: ack("s")}); err != nil {
 		t.Fatal(err)
 	}
 	c.log.Append(streamtest.Reading(1, 2, 2))
@@ -509,7 +509,7 @@ func TestDescribedWithItsFirstReadingAfterAFailure(t *testing.T) {
 	}
 	defer client.Detach()
 	rep := newReplica(client)
-	if err := client.Subscribe(context.Background(), "s", streams.Filter{}, ack("s")); err != nil {
+	if err := client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: streams.Filter{}, Ack: ack("s")}); err != nil {
 		t.Fatal(err)
 	}
 	dir.id = 0

@@ -19,6 +19,11 @@ type metrics struct {
 	closes        *prometheus.CounterVec
 	lag           prometheus.Histogram
 	apply         prometheus.Histogram
+	recent        prometheus.Gauge
+	resumes       *prometheus.CounterVec
+	conflated     prometheus.Counter
+	events        prometheus.Counter
+	changed       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -41,6 +46,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		frames:        counters("frames_sent_total", "Messages written to clients.", "transport"),
 		bytes:         counters("sent_bytes_total", "Bytes of messages written to clients.", "transport"),
 		closes:        counters("closed_total", "Closed clients by close code.", "code"),
+		recent:        gauge("recent_readings", "Readings kept in memory for clients who come back."),
+		resumes:       counters("resumes_total", "Subscriptions with a position: from memory, from the log, or refused and given a snapshot.", "from"),
+		conflated:     counter("conflated_total", "Deltas made for clients in mode latest who had not taken the one before."),
+		events:        counter("events_total", "Events published."),
+		changed:       counter("changed_in_place_total", "Subscriptions changed in place."),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "cityhub", Subsystem: "stream", Name: "lag_seconds",
 			Help:    "From the result time of the last reading of a group to its fan-out.",
@@ -55,7 +65,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.clients, m.subscriptions, m.views, m.deltas, m.readings, m.unknown, m.frames, m.bytes, m.closes, m.lag, m.apply} {
+	for _, c := range []prometheus.Collector{m.clients, m.subscriptions, m.views, m.deltas, m.readings, m.unknown, m.frames, m.bytes, m.closes, m.lag, m.apply, m.recent, m.resumes, m.conflated, m.events, m.changed} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -129,8 +129,10 @@ func newReplica(c *streams.Client) *replica {
 	return &replica{client: c, subs: map[string]*received{}, views: map[string]*received{}}
 }
 
-func ack(id string) func(string) []byte {
-	return func(view string) []byte { return fmt.Appendf(nil, `{"type":"subscribed","id":%q,"view":%q}`, id, view) }
+func ack(id string) func(streams.Accepted) []byte {
+	return func(a streams.Accepted) []byte {
+		return fmt.Appendf(nil, `{"type":"subscribed","id":%q,"view":%q,"resumed":%v,"reason":%q,"position":{"epoch":%q,"offset":%d}}`, id, a.View, a.Resumed, a.Reason, a.Position.Epoch, a.Position.Offset)
+	}
 }
 
 func unack(id string) []byte { return fmt.Appendf(nil, `{"type":"unsubscribed","id":%q}`, id) }

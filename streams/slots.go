@@ -12,6 +12,8 @@ import (
 type slot struct {
 	ds    *twin.Datastream // nil: the Directory does not know it
 	truth bool             // its result is true or false
+	place *Place           // by the city model; nil: unknown
+	last  uint64           // number of its last reading among the recent ones, from 1; 0: none
 	views []*view          // exactly the views it belongs to
 }
 
@@ -33,6 +35,8 @@ type slotTable struct {
 	ids        idSet
 	byProperty map[string][]twin.DatastreamID
 	byCell     map[cell][]twin.DatastreamID
+	byDistrict map[string][]twin.DatastreamID
+	byObject   map[string][]twin.DatastreamID // with the objects it is a part of
 }
 
 type cell struct{ x, y int32 }
@@ -51,7 +55,7 @@ func (t *slotTable) get(id twin.DatastreamID) *slot {
 }
 
 // put stores a new slot; ds may be nil.
-func (t *slotTable) put(id twin.DatastreamID, ds *twin.Datastream) *slot {
+func (t *slotTable) put(id twin.DatastreamID, ds *twin.Datastream, place *Place) *slot {
 	p := int(id >> slotPageBits)
 	if p >= len(t.pages) {
 		t.pages = append(t.pages, make([]*[slotPage]*slot, p+1-len(t.pages))...)
@@ -62,14 +66,22 @@ func (t *slotTable) put(id twin.DatastreamID, ds *twin.Datastream) *slot {
 	s := &slot{}
 	t.pages[p][id&(slotPage-1)] = s
 	t.ids.add(id)
-	t.describe(s, ds)
+	t.describe(id, s, ds, place)
 	return s
 }
 
-// describe gives the slot another description and keeps the indexes true.
-func (t *slotTable) describe(s *slot, ds *twin.Datastream) {
+// describe gives the slot another description and place and keeps the indexes
+// true.
+func (t *slotTable) describe(id twin.DatastreamID, s *slot, ds *twin.Datastream, place *Place) {
 	old := s.ds
-	s.ds, s.truth = ds, ds != nil && ds.Result == twin.ResultTruth
+	moved := old == nil || ds == nil || !place.equal(s.place) || old.District != ds.District
+	if moved {
+		t.unindex(id, s)
+	}
+	s.ds, s.truth, s.place = ds, ds != nil && ds.Result == twin.ResultTruth, place
+	if moved {
+		t.index(id, s)
+	}
 	if t.byProperty == nil {
 		t.byProperty = make(map[string][]twin.DatastreamID)
 		t.byCell = make(map[cell][]twin.DatastreamID)
@@ -109,7 +121,7 @@ func without(ids []twin.DatastreamID, id twin.DatastreamID) []twin.DatastreamID 
 
 // candidates calls fn with the slots among which all that f may match are, each
 // once. fn checks the rest.
-func (t *slotTable) candidates(f *Filter, fn func(id twin.DatastreamID, s *slot)) {
+func (t *slotTable) candidates(m *matcher, fn func(id twin.DatastreamID, s *slot)) {
 	visit := func(ids []twin.DatastreamID) {
 		for _, id := range ids {
 			if s := t.get(id); s != nil && s.ds != nil {
@@ -117,20 +129,37 @@ func (t *slotTable) candidates(f *Filter, fn func(id twin.DatastreamID, s *slot)
 			}
 		}
 	}
-	if len(f.Datastreams) > 0 {
-		visit(f.Datastreams)
+	switch {
+	case len(m.Datastreams) > 0:
+		visit(m.Datastreams)
+		return
+	case len(m.Objects) > 0:
+		var seen idSet // parts of two chosen objects come twice
+		for _, key := range m.Objects {
+			for _, id := range t.byObject[key] {
+				if s := t.get(id); s != nil && s.ds != nil && seen.add(id) {
+					fn(id, s)
+				}
+			}
+		}
 		return
 	}
-	if f.BBox != nil {
-		if cells, ok := boxCells(f.BBox); ok {
+	if m.box != nil {
+		if cells, ok := boxCells(m.box); ok {
 			for _, c := range cells {
 				visit(t.byCell[c])
 			}
 			return
 		}
 	}
-	if len(f.ObservedProperties) > 0 {
-		for _, p := range f.ObservedProperties {
+	if len(m.Districts) > 0 {
+		for _, d := range m.Districts {
+			visit(t.byDistrict[d])
+		}
+		return
+	}
+	if len(m.named) > 0 {
+		for _, p := range m.named {
 			visit(t.byProperty[p])
 		}
 		return

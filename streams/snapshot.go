@@ -25,6 +25,10 @@ type capture struct {
 	rows   []snapRow
 	shared []sharedPart // parts kept for all clients; nil for a large snapshot, which is encoded per client
 	refs   atomic.Int32
+
+	// Of a change in place: the subscription, and what it no longer shows.
+	sub  string
+	left []twin.DatastreamID
 }
 
 type snapRow struct {
@@ -43,19 +47,25 @@ func (h *Hub) capture(v *view) (*capture, error) {
 	n := int64(v.members.n)
 	if h.snapRows.Add(n) > int64(h.o.MaxSnapshotRows) && h.snapRows.Load() != n {
 		h.snapRows.Add(-n)
-		return nil, &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "too many snapshots are on their way to clients", Hint: "try again in a few seconds, or choose fewer Datastreams"}
+		return nil, errManySnapshots()
 	}
 	c := &capture{hub: h, view: v.id, pos: h.pos, time: h.o.Clock(), rows: make([]snapRow, 0, n)}
 	v.announce = nil
 	v.members.each(func(id twin.DatastreamID) bool {
-		if o, ok := h.o.State.Latest(id); ok {
-			c.rows = append(c.rows, snapRow{h.slots.get(id).ds, o})
-		} else {
+		s := h.slots.get(id)
+		o, ok := h.o.State.Latest(id)
+		switch {
+		case ok && v.wants(h, s, &o):
+			c.rows = append(c.rows, snapRow{s.ds, o})
+		case v.m.live == nil:
 			// Nothing to show yet, or no more: told of with its next reading.
 			v.announce = append(v.announce, id)
 		}
 		return true
 	})
+	if v.c != nil {
+		v.c.captured = true
+	}
 	h.snapRows.Add(int64(len(c.rows)) - n)
 	if len(c.rows) <= sharedRows {
 		c.shared = make([]sharedPart, c.parts())
@@ -86,17 +96,29 @@ func (c *capture) encode(i int) *Frame {
 	rows := c.rows[i*snapshotPart : min(len(c.rows), (i+1)*snapshotPart)]
 	last := i == c.parts()-1
 	dst := make([]byte, 0, 256+len(rows)*384)
-	dst = append(dst, `{"type":"snapshot","view":`...)
+	kind := FrameSnapshot
+	if c.sub != "" {
+		kind = FrameChanged
+		dst = append(dst, `{"type":"changed","id":`...)
+		dst = jsonenc.AppendString(dst, c.sub)
+		dst = append(dst, `,"view":`...)
+	} else {
+		dst = append(dst, `{"type":"snapshot","view":`...)
+	}
 	dst = jsonenc.AppendString(dst, c.view)
 	dst = append(dst, ',')
 	dst = appendPosition(dst, c.pos)
 	dst = append(dst, ',')
 	dst = appendTime(dst, c.time)
 	if last {
-		dst = append(dst, `,"last":true,"datastreams":[`...)
+		dst = append(dst, `,"last":true`...)
 	} else {
-		dst = append(dst, `,"last":false,"datastreams":[`...)
+		dst = append(dst, `,"last":false`...)
 	}
+	if i == 0 {
+		dst = appendLeft(dst, c.left)
+	}
+	dst = append(dst, `,"datastreams":[`...)
 	for j := range rows {
 		if j > 0 {
 			dst = append(dst, ',')
@@ -111,7 +133,7 @@ func (c *capture) encode(i int) *Frame {
 		dst = appendObservation(dst, &rows[j].o, rows[j].ds.Result == twin.ResultTruth)
 	}
 	dst = append(dst, ']', '}')
-	f := &Frame{Kind: FrameSnapshot, JSON: dst}
+	f := &Frame{Kind: kind, JSON: dst}
 	if last {
 		f.Position = c.pos
 	}
@@ -121,7 +143,7 @@ func (c *capture) encode(i int) *Frame {
 // ending is the empty last part that ends a snapshot which was cut short
 // because a new one follows.
 func (c *capture) ending() *Frame {
-	e := &capture{hub: c.hub, view: c.view, pos: c.pos, time: c.time}
+	e := &capture{hub: c.hub, view: c.view, pos: c.pos, time: c.time, sub: c.sub, left: c.left}
 	return e.encode(0)
 }
 

@@ -13,12 +13,24 @@ import (
 type view struct {
 	id      string // as the envelope names it
 	key     string
+	at      int // index in Hub.all
 	access  View
-	filter  Filter // normal
-	members idSet  // the Datastreams whose slots list this view
+	m       *matcher
+	members idSet // the Datastreams whose slots list this view
 	holds   []*hold
+	// arriving are clients that are being brought up to date from the log.
+	arriving []*Client
+
+	interval time.Duration // between deltas in mode latest; zero: mode every
+	c        *conflated    // in mode latest
+
+	// With a condition on the reading: the members whose latest reading meets it
+	// (in mode latest, as of the last delta), and those that had one in this group.
+	showing idSet
+	dirty   []twin.DatastreamID
 
 	// The delta under construction.
+	touched  bool
 	rows     int
 	buf      []byte
 	announce []twin.DatastreamID // members the clients have not been told of
@@ -28,6 +40,8 @@ type view struct {
 	snap       *capture
 	since      []*Frame
 	sinceBytes int
+
+	resumed *resumed
 }
 
 // Bounds of what a view keeps for newcomers.
@@ -44,10 +58,15 @@ type hold struct {
 	view   *view
 	at     int // index in view.holds
 	subs   int
+
+	// In mode latest.
+	sent   uint64 // offset up to which the client was served; guarded by Hub.mu
+	behind bool   // a delta was not queued; guarded by Hub.mu
+	queued int    // deltas in the queue; guarded by Client.mu
 }
 
-func (v *view) matches(ds *twin.Datastream) bool {
-	return v.filter.matches(ds) && v.access.Sees(ds)
+func (v *view) matches(h *Hub, id twin.DatastreamID, s *slot) bool {
+	return v.m.matches(h, v.access, id, s)
 }
 
 // join puts ds into the view.
@@ -55,6 +74,19 @@ func (h *Hub) join(v *view, id twin.DatastreamID, s *slot) {
 	if v.members.add(id) {
 		s.views = append(s.views, v)
 		h.memberships++
+		h.look(v, id, s)
+	}
+}
+
+// look brings showing up to date with the latest reading of a member.
+func (h *Hub) look(v *view, id twin.DatastreamID, s *slot) {
+	if v.m.live == nil {
+		return
+	}
+	if o, ok := h.o.State.Latest(id); ok && v.wants(h, s, &o) {
+		v.showing.add(id)
+	} else {
+		v.showing.remove(id)
 	}
 }
 
@@ -64,6 +96,10 @@ func (h *Hub) leave(v *view, id twin.DatastreamID) {
 		return
 	}
 	v.members.remove(id)
+	v.showing.remove(id)
+	if v.c != nil {
+		delete(v.c.changed, id)
+	}
 	h.memberships--
 	s := h.slots.get(id)
 	i := slices.Index(s.views, v)
@@ -76,9 +112,10 @@ func (h *Hub) leave(v *view, id twin.DatastreamID) {
 	}
 }
 
-// openView finds or makes the view of a filter and an access.
-func (h *Hub) openView(access View, f Filter) (*view, error) {
-	key := viewKey(access, &f)
+// openView finds or makes the view of a filter and an access, in mode latest
+// with an interval.
+func (h *Hub) openView(access View, m *matcher, interval time.Duration) (*view, error) {
+	key := viewKey(access, m, interval)
 	if v := h.views[key]; v != nil {
 		return v, nil
 	}
@@ -86,9 +123,12 @@ func (h *Hub) openView(access View, f Filter) (*view, error) {
 		return nil, atLimit("different views", h.o.MaxViews)
 	}
 	h.lastView++
-	v := &view{id: "v" + strconv.FormatUint(h.lastView, 10), key: key, access: access, filter: f}
-	h.slots.candidates(&v.filter, func(id twin.DatastreamID, s *slot) {
-		if v.matches(s.ds) {
+	v := &view{id: "v" + strconv.FormatUint(h.lastView, 10), key: key, access: access, m: m, interval: interval, at: len(h.all)}
+	if interval > 0 {
+		v.c = &conflated{changed: make(map[twin.DatastreamID]uint64), at: -1, offset: h.pos.Offset}
+	}
+	h.slots.candidates(m, func(id twin.DatastreamID, s *slot) {
+		if v.matches(h, id, s) {
 			h.join(v, id, s)
 		}
 	})
@@ -102,7 +142,9 @@ func (h *Hub) openView(access View, f Filter) (*view, error) {
 	return v, nil
 }
 
-func viewKey(access View, f *Filter) string { return access.Key() + "\x00" + f.key() }
+func viewKey(access View, m *matcher, interval time.Duration) string {
+	return access.Key() + "\x00" + strconv.FormatInt(int64(interval), 36) + "\x00" + m.key
+}
 
 // closeView forgets a view without clients.
 func (h *Hub) closeView(v *view) {
@@ -111,12 +153,14 @@ func (h *Hub) closeView(v *view) {
 		return true
 	})
 	h.dropSnap(v)
+	h.unschedule(v)
 	if h.views[v.key] == v {
 		delete(h.views, v.key)
 	}
-	if i := slices.Index(h.all, v); i >= 0 {
-		h.all = slices.Delete(h.all, i, i+1)
-	}
+	last := h.all[len(h.all)-1]
+	h.all[v.at], last.at = last, v.at
+	h.all[len(h.all)-1] = nil
+	h.all = h.all[:len(h.all)-1]
 	h.m.views.Set(float64(len(h.all)))
 }
 
@@ -135,12 +179,20 @@ func (v *view) take(c *Client) (hd *hold, fresh bool) {
 }
 
 // drop takes a subscription away, and the hold and the view with the last one.
-func (h *Hub) drop(hd *hold) {
+// What is queued of the view then goes, or stays with keep.
+func (h *Hub) drop(hd *hold, keep bool) {
 	if hd.subs--; hd.subs > 0 {
 		return
 	}
 	v, c := hd.view, hd.client
-	c.purge(v, false) // what is queued of it serves nobody
+	if keep {
+		c.orphan(v)
+	} else {
+		c.purge(v, false)
+	}
+	if hd.behind {
+		v.c.behind--
+	}
 	last := v.holds[len(v.holds)-1]
 	v.holds[hd.at] = last
 	last.at = hd.at
@@ -149,7 +201,11 @@ func (h *Hub) drop(hd *hold) {
 	if i := slices.Index(c.holds, hd); i >= 0 {
 		c.holds = slices.Delete(c.holds, i, i+1)
 	}
-	if len(v.holds) == 0 {
+	h.closeUnused(v)
+}
+
+func (h *Hub) closeUnused(v *view) {
+	if len(v.holds)+len(v.arriving) == 0 {
 		h.closeView(v)
 	}
 }
@@ -165,6 +221,13 @@ func (h *Hub) emit(v *view, json []byte) {
 			h.dropSnap(v)
 		}
 	}
+	v.resumed.add(f)
+	if v.c != nil {
+		for _, hd := range v.holds {
+			h.offer(hd, f)
+		}
+		return
+	}
 	for _, hd := range v.holds {
 		hd.client.push(f)
 	}
@@ -175,4 +238,5 @@ func (h *Hub) dropSnap(v *view) {
 		v.snap.release()
 		v.snap, v.since, v.sinceBytes = nil, nil, 0
 	}
+	v.resumed = nil
 }

@@ -31,10 +31,10 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		if m.Type == "ping" && !json.Valid(encodePong(m.T)) {
-			t.Fatalf("%q: pong %s", data, encodePong(m.T))
+		if m.Type == "ping" && !json.Valid(encodePong(m.ping.T)) {
+			t.Fatalf("%q: pong %s", data, encodePong(m.ping.T))
 		}
-		filter, err := parseFilter(m.Filter)
+		filter, err := parseFilter(m.subscribe.Filter)
 		if err == nil {
 			err = filter.Validate()
 		}

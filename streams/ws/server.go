@@ -39,9 +39,11 @@ type Options struct {
 	CloseGrace        time.Duration // for the client to answer a close; zero means 1 s
 	SendBuffer        int           // bytes the kernel may hold for one client; zero means 256 KiB
 
-	MaxPerAddress  int                        // connections at once from one address; zero means no limit but the hub's
-	OpensPerSecond int                        // connections begun from one address, with a reserve of ten seconds; zero means 200
-	RemoteAddr     func(*http.Request) string // whom connections count for, e.g. the address a proxy names; nil means the address of the connection
+	OpensPerSecond int // connections begun by one caller, with a reserve of ten seconds; zero means 200
+	// Identity is whose a connection is, for the limits of one caller: e.g. the name
+	// of a token. nil, or empty: the address counts, see streams.AddressOf; a hub
+	// behind a proxy gives the address that the proxy names.
+	Identity func(*http.Request) string
 
 	Clock  func() time.Time // nil means time.Now
 	Logger *slog.Logger     // nil means none
@@ -49,10 +51,10 @@ type Options struct {
 
 // Server is the handler of /stream.
 type Server struct {
-	o       Options
-	meter   streams.Meter
-	writers *writers
-	guests  guests
+	o        Options
+	meter    streams.Meter
+	writers  *writers
+	arrivals *streams.Arrivals
 }
 
 // New makes a Server.
@@ -60,7 +62,7 @@ func New(o Options) (*Server, error) {
 	switch {
 	case o.Hub == nil || o.Auth == nil || o.Problem == nil:
 		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new stream server", Field: "Hub, Auth, Problem", Message: "are needed"}
-	case o.ReadLimit < 0 || o.MessagesPerSecond < 0 || o.WriteTimeout < 0 || o.CloseGrace < 0 || o.SendBuffer < 0 || o.MessageTimeout < 0 || o.MaxPerAddress < 0 || o.OpensPerSecond < 0:
+	case o.ReadLimit < 0 || o.MessagesPerSecond < 0 || o.WriteTimeout < 0 || o.CloseGrace < 0 || o.SendBuffer < 0 || o.MessageTimeout < 0 || o.OpensPerSecond < 0:
 		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new stream server", Message: "a limit is negative", Hint: "zero means the default"}
 	}
 	if err := o.Origins.Validate(); err != nil {
@@ -71,12 +73,6 @@ func New(o Options) (*Server, error) {
 	}
 	if o.MessageTimeout == 0 {
 		o.MessageTimeout = 30 * time.Second
-	}
-	if o.OpensPerSecond == 0 {
-		o.OpensPerSecond = 200
-	}
-	if o.RemoteAddr == nil {
-		o.RemoteAddr = addressOf
 	}
 	if o.MessagesPerSecond == 0 {
 		o.MessagesPerSecond = 50
@@ -96,9 +92,7 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, meter: o.Hub.Meter("ws"), writers: newWriters()}
-	s.guests.limit(o.MaxPerAddress, o.OpensPerSecond, o.Clock)
-	return s, nil
+	return &Server{o: o, meter: o.Hub.Meter("ws"), writers: newWriters(), arrivals: streams.NewArrivals(o.OpensPerSecond, o.Clock)}, nil
 }
 
 // ServeHTTP turns the request into a stream connection. It returns when the
@@ -120,20 +114,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return err
 	}
-	guest, err := s.guests.came(s.o.RemoteAddr(r))
-	if err != nil {
+	caller := streams.Caller(r, s.o.Identity)
+	if err := s.arrivals.Came(caller); err != nil {
 		return err
 	}
 	// What the middleware found out about the caller outlives the request.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	ss := newSession(s, ctx, cancel)
-	ss.guest = guest
 	fail := func(err error) error {
 		cancel()
 		if ss.client != nil {
 			ss.client.Detach()
 		}
-		s.guests.left(guest)
 		return err
 	}
 	_, role, err := s.o.Auth.View(ctx, "")
@@ -142,6 +134,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	ss.client, err = s.o.Hub.Connect(streams.ClientOptions{
 		View:     ss.viewOf(""),
+		Identity: caller,
 		Hello:    func(pos twin.Position) []byte { return s.encodeWelcome(pos.Epoch, role) },
 		OnClose:  ss.closed,
 		OnQueued: ss.wake,

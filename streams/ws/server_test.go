@@ -160,7 +160,7 @@ func TestTooManySubscriptions(t *testing.T) {
 }
 
 func TestTooManyClients(t *testing.T) {
-	s := serve(t, func(o *streams.Options) { o.MaxClients = 2 }, nil)
+	s := serve(t, func(o *streams.Options) { o.MaxClients, o.MaxIdentityClients = 2, 2 }, nil)
 	a := s.greeted(t)
 	s.greeted(t)
 	if status, _ := get(t, s.url, handshake()); status != 429 {

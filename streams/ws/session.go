@@ -24,7 +24,6 @@ type session struct {
 	client *streams.Client
 	ctx    context.Context // carries the caller; ends with the connection
 	cancel context.CancelFunc
-	guest  *guest // whom the connection counts for
 
 	conn net.Conn
 	rc   syscall.RawConn // of conn; nil: every write may wait
@@ -148,7 +147,6 @@ func (ss *session) read() {
 	ss.in.release()
 	_ = ss.conn.Close()
 	ss.client.Detach()
-	ss.server.guests.left(ss.guest)
 	ss.server.writers.leave()
 }
 
@@ -258,18 +256,25 @@ func (ss *session) receive(op opcode, payload []byte) error {
 func (ss *session) handle(m inbound) error {
 	switch m.Type {
 	case "ping":
-		ss.client.Send(encodePong(m.T))
+		ss.client.Send(encodePong(m.ping.T))
 		return nil
 	case "auth":
-		return ss.authenticate(m.Token)
+		return ss.authenticate(m.auth.Token)
 	case "unsubscribe":
 		return ss.client.Unsubscribe(m.ID, encodeUnsubscribed(m.ID))
+	case "update":
+		f, err := parseFilter(m.update.Filter)
+		if err != nil {
+			return err
+		}
+		return ss.client.Update(ss.ctx, m.ID, f)
 	}
-	f, err := parseFilter(m.Filter)
+	sub, err := subscription(m.subscribe)
 	if err != nil {
 		return err
 	}
-	return ss.client.Subscribe(ss.ctx, m.ID, f, func(view string) []byte { return encodeSubscribed(m.ID, view) })
+	sub.Ack = func(a streams.Accepted) []byte { return encodeSubscribed(m.ID, sub.After != nil, a) }
+	return ss.client.Subscribe(ss.ctx, sub)
 }
 
 func (ss *session) authenticate(token string) error {

@@ -9,7 +9,10 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"cityhub/streams"
 	"cityhub/twin"
@@ -24,6 +27,20 @@ type Log struct {
 	mu      sync.Mutex
 	records [][]twin.Observation
 	grown   chan struct{}
+	first   int
+}
+
+// Trim makes the log forget its first n records: nobody can begin before them.
+func (l *Log) Trim(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.first = n
+}
+
+func (l *Log) trimmed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first
 }
 
 // NewLog is an empty log.
@@ -46,10 +63,12 @@ func (l *Log) Records() [][]twin.Observation {
 	return slices.Clone(l.records)
 }
 
-// Tail implements streams.Source.
+// Tail implements streams.Source: each record is a batch.
 func (l *Log) Tail(ctx context.Context, after twin.Position, maxRows int, fn streams.GroupFunc) error {
 	next := int(after.Offset)
-	var b block.Batch
+	if after.Offset != 0 && after.Epoch != Epoch || next > len(l.Records()) || next < l.trimmed() {
+		return &twin.Error{Code: twin.CodeConflict, Op: "tail", Field: "position", Message: "position is not in the log"}
+	}
 	for {
 		l.mu.Lock()
 		records, grown := l.records, l.grown
@@ -62,14 +81,17 @@ func (l *Log) Tail(ctx context.Context, after twin.Position, maxRows int, fn str
 				return ctx.Err()
 			}
 		}
-		b.Reset("320508", twin.DomainEnvironment)
-		for next < len(records) && (b.Len() == 0 || b.Len()+len(records[next]) <= maxRows) {
+		var batches []*block.Batch
+		for rows := 0; next < len(records) && (len(batches) == 0 || rows+len(records[next]) <= maxRows); next++ {
+			b := new(block.Batch)
+			b.Reset("320508", twin.DomainEnvironment)
 			for _, o := range records[next] {
 				b.Append(o)
 			}
-			next++
+			rows += b.Len()
+			batches = append(batches, b)
 		}
-		if err := fn(ctx, []*block.Batch{&b}, twin.Position{Epoch: Epoch, Offset: uint64(next)}); err != nil {
+		if err := fn(ctx, batches, twin.Position{Epoch: Epoch, Offset: uint64(next)}); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -238,10 +260,20 @@ func (g *Gate) View(_ context.Context, token string) (streams.View, string, erro
 
 // View sees everything or the open Datasets.
 type View struct {
-	Name string
-	All  bool
-	Open map[twin.DatasetID]bool
+	Name  string
+	All   bool
+	Open  map[twin.DatasetID]bool
+	Until time.Time // when it ends by itself; zero: never
 }
+
+// SeesDataset implements streams.DatasetView; the code of Dataset 7 is set-7.
+func (v View) SeesDataset(code string) bool {
+	n, err := strconv.ParseInt(strings.TrimPrefix(code, "set-"), 10, 64)
+	return v.All || err == nil && v.Open[twin.DatasetID(n)]
+}
+
+// Expires implements streams.Expiring.
+func (v View) Expires() time.Time { return v.Until }
 
 // Key implements streams.View.
 func (v View) Key() string { return v.Name }
