@@ -72,12 +72,16 @@ func CityHub() Rules {
 				Why: "only the PostGIS store knows PostgreSQL and EWKB; the others know the contract spatial/store",
 			},
 			{
-				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams/client/...", "cmd/...", "internal/bench/..."},
-				Why: "the hub serves WebSocket by streams/ws, which needs no library for it; clients use one, and so do tests",
+				Import: []string{"github.com/gorilla/websocket/..."}, In: []string{"streams", "streams/ws/...", "cmd/...", "internal/bench/..."}, Tests: true,
+				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them; programs and tests may be clients of it",
 			},
 			{
 				Import: []string{"github.com/fxamacker/cbor/..."}, In: []string{"streams/ws/...", "streams/client/..."}, Tests: true,
 				Why: "only the stream has messages in CBOR; the others speak JSON",
+			},
+			{
+				Import: []string{"github.com/santhosh-tekuri/jsonschema/..."}, In: nil, Tests: true,
+				Why: "only tests check what is sent against the published schemas; the program checks what it reads by hand, with errors that name the field",
 			},
 			{
 				Import: []string{"C"}, In: nil,
@@ -95,8 +99,8 @@ func CityHub() Rules {
 				Why: "only programs read the environment; a setting that a package reads behind its caller's back cannot be tested or documented",
 			},
 			{
-				Import: []string{"github.com/gorilla/websocket.Upgrader", "github.com/gorilla/websocket.Upgrade"}, In: nil, Tests: true,
-				Why: "one place, streams/ws, accepts WebSocket connections, so that limits, close codes and the gate hold for all of them",
+				Import: []string{"github.com/gorilla/websocket.Upgrader", "github.com/gorilla/websocket.Upgrade"}, In: []string{"streams/ws/..."}, Tests: true,
+				Why: "one place accepts WebSocket connections, so that limits, close codes and the gate hold for all of them",
 			},
 			{
 				Import: []string{"log.Fatal", "log.Fatalf", "log.Fatalln", "os.Exit"}, In: []string{"cmd/...", "internal/bench/...", "internal/sample/gen/..."}, Tests: true,
