@@ -56,6 +56,7 @@ type Client struct {
 	holds  []*hold
 	who    *identity // nil: nobody in particular
 	events eventSet  // of all subscriptions
+	coming *arrival  // a subscription on its way to the present; nil: none
 
 	wake chan struct{} // 1 when there is something to take; nil with onQueued
 

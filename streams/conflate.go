@@ -301,5 +301,8 @@ func (h *Hub) served(c *Client) uint64 {
 			offset = min(offset, hd.sent)
 		}
 	}
+	if c.coming != nil && c.coming.done.Epoch == h.pos.Epoch {
+		offset = min(offset, c.coming.done.Offset)
+	}
 	return offset
 }

@@ -121,7 +121,9 @@ func (c *Client) resume(ctx context.Context, v *view, r *request) error {
 	}
 	v.arriving = append(v.arriving, c)
 	a := &arrival{c: c, v: v, r: r, done: after}
+	c.coming = a
 	reason, err := a.run(ctx)
+	c.coming = nil
 	// The lock is held again; the view is kept by arriving.
 	if i := slices.Index(v.arriving, c); i >= 0 {
 		v.arriving = slices.Delete(v.arriving, i, i+1)
