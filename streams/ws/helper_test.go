@@ -76,7 +76,9 @@ func serve(t testing.TB, hub func(*streams.Options), change func(*ws.Options)) *
 	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bearer{}, r.Header.Get("Authorization"))))
 	})
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.ReadHeaderTimeout = 2 * time.Second
+	srv.Start()
 	t.Cleanup(srv.Close)
 	addr := strings.TrimPrefix(srv.URL, "http://")
 	return &server{d, "ws://" + addr + "/stream", addr}
@@ -93,6 +95,9 @@ func (s *server) dial(t testing.TB, header http.Header) *client {
 	t.Helper()
 	return s.dialAs(t, header, websocket.Dialer{Subprotocols: []string{ws.Subprotocol}})
 }
+
+// compressing offers permessage-deflate.
+var compressing = websocket.Dialer{Subprotocols: []string{ws.Subprotocol}, EnableCompression: true}
 
 func (s *server) dialAs(t testing.TB, header http.Header, d websocket.Dialer) *client {
 	t.Helper()
