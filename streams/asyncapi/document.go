@@ -75,14 +75,6 @@ var closeCodes = []struct {
 	{streams.CloseAccess, "access changed"}, {streams.CloseShutdown, "the server is shutting down"},
 }
 
-func names(list []messageType, kind string) []any {
-	var out []any
-	for _, m := range list {
-		out = append(out, ref(kind, m.name))
-	}
-	return out
-}
-
 func channelMessages(channel string, list []messageType) []any {
 	var out []any
 	for _, m := range list {
