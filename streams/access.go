@@ -160,6 +160,15 @@ func (h *Hub) renewAll(ctx context.Context) (changed []*view) {
 				c.Close(CloseAccess, accessReason)
 			}
 		}
+		for _, c := range v.arriving {
+			switch {
+			case c.Closed() != nil:
+			case lead == nil:
+				lead = c.access
+			case c.access.Key() != lead.Key():
+				c.Close(CloseAccess, accessReason)
+			}
+		}
 		if lead == nil {
 			lead = nobody{} // every client of it is on its way out
 		}

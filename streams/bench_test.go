@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"cityhub/streams"
@@ -144,4 +145,36 @@ func BenchmarkSubscribe(b *testing.B) {
 	c.Detach()
 	cancel()
 	<-done
+}
+
+// BenchmarkIdleClient measures what the hub itself keeps for one of 10,000
+// clients of one view that have taken all they got.
+func BenchmarkIdleClient(b *testing.B) {
+	for b.Loop() {
+		c := newCity(b, nil)
+		c.dir.Put(streamtest.Datastream(1, "pm25", 1, 120.6, 31.3))
+		c.log.Append(streamtest.Reading(1, 1, 1))
+		c.settle(b)
+		const n = 10000
+		clients := make([]*streams.Client, n)
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		before := m.HeapAlloc
+		for i := range clients {
+			clients[i] = c.connect(b, "admin")
+			if err := clients[i].Subscribe(context.Background(), streams.Subscription{ID: "s", Mode: streams.ModeLatest}); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := clients[i].Next(nil, 1<<20); err != nil {
+				b.Fatal(err)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc-before)/n, "B/client")
+		for _, cl := range clients {
+			cl.Detach()
+		}
+	}
 }

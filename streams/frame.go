@@ -70,7 +70,3 @@ func (f *Frame) In(of Form, encode func() ([]byte, error)) ([]byte, error) {
 	m.once.Do(func() { m.data, m.err = encode() })
 	return m.data, m.err
 }
-
-// Shared reports whether the frame may go to more than one client, so that
-// keeping its form pays.
-func (f *Frame) Shared() bool { return f.Kind != FrameControl }

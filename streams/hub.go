@@ -55,7 +55,7 @@ type Options struct {
 	RecentReadings   int           // kept in memory for clients who come back, about 90 bytes each; zero means 512 Ki, -1 none
 	RecentAge        time.Duration // how long they are kept; zero means 5 min
 	MaxReplays       int           // clients brought up to date from the log at once; more wait up to ResumeTimeout; zero means 4
-	ResumeTimeout    time.Duration // for a client to take a part of what it missed; zero means 10 s
+	ResumeTimeout    time.Duration // for a client to take a part of what it missed, for a place among the replays, and for this node to reach a position that another gave; zero means 10 s
 	// Of one identity (ClientOptions.Identity). Zero means half of MaxClients, and
 	// eight subscriptions for each of those.
 	MaxIdentityClients, MaxIdentitySubscriptions int
@@ -187,11 +187,11 @@ func New(o Options) (*Hub, error) {
 // Heartbeat is the interval of heartbeats; MaxSubscriptions the limit of one client.
 func (h *Hub) Heartbeat() time.Duration { return h.o.Heartbeat }
 
-// QueueBytes is how much is queued for one client before it counts as slow.
-func (h *Hub) QueueBytes() int { return h.o.QueueBytes }
-
 // MaxSubscriptions is how many subscriptions one client may have.
 func (h *Hub) MaxSubscriptions() int { return h.o.MaxSubscriptions }
+
+// QueueBytes is how much may be queued for one client.
+func (h *Hub) QueueBytes() int { return h.o.QueueBytes }
 
 // Clients is the number of connected clients.
 func (h *Hub) Clients() int {

@@ -384,3 +384,119 @@ func TestEveryWithAConditionOnTheReading(t *testing.T) {
 		t.Errorf("%d deltas, want 4", s.deltas)
 	}
 }
+
+// R29 (上海市数据条例 第三十九条): a delta that waits, and one that was passed over,
+// hold nothing any more of what was lost.
+func TestR29LatestStopsAtOnce(t *testing.T) {
+	c := twoSets(t, 2)
+	c.dir.SetOpen(2, true)
+	s := newScreen(c.connect(t, ""))
+	if err := s.client.Subscribe(context.Background(), latest("s", streams.Filter{}, streams.MinInterval)); err != nil {
+		t.Fatal(err)
+	}
+	yes := func(twin.Observation) bool { return true }
+	s.until(t, c.truth(yes))
+	other := newScreen(c.connect(t, "")) // tells when a delta has been made
+	if err := other.client.Subscribe(context.Background(), latest("s", streams.Filter{}, streams.MinInterval)); err != nil {
+		t.Fatal(err)
+	}
+	other.until(t, c.truth(yes))
+	for i := range 3 { // one is queued, the others are passed over
+		c.log.Append(streamtest.Reading(3, int64(2000+i), 41), streamtest.Reading(1, int64(2000+i), 42))
+		c.settle(t)
+		other.until(t, c.truth(yes))
+	}
+	c.dir.SetOpen(2, false)
+	c.hub.Invalidate()
+	c.log.Append(streamtest.Reading(3, 3000, 43), streamtest.Reading(1, 3000, 44))
+	c.settle(t)
+	var raw strings.Builder
+	open := func(o twin.Observation) bool { return o.Datastream <= 2 }
+	want := fmt.Sprint(c.truth(open))
+	for fmt.Sprint(s.shows) != want {
+		frames, err := s.client.Next(nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range frames {
+			raw.Write(f.JSON)
+			if err := s.take(f.JSON); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if strings.Contains(raw.String(), "[3,") || strings.Contains(raw.String(), "gusu-0003") {
+		t.Errorf("after the loss came %s", raw.String())
+	}
+	// It goes on.
+	c.log.Append(streamtest.Reading(2, 4000, 45))
+	c.settle(t)
+	s.until(t, c.truth(open))
+}
+
+// A binding to the city model that changes moves a Datastream into a view and out
+// of it.
+func TestBindingsDecideMembership(t *testing.T) {
+	places := &bindings{of: map[twin.DatastreamID]streams.Place{1: {Object: "set-1/hall", Class: "building", District: "gusu"}}}
+	c := newCity(t, func(o *streams.Options) { o.Place = places })
+	c.dir.SetOpen(1, true)
+	for id := twin.DatastreamID(1); id <= 3; id++ {
+		c.dir.Put(streamtest.Datastream(id, "pm25", 1, 120.6, 31.3))
+		c.log.Append(streamtest.Reading(id, 1, float64(id)))
+	}
+	c.settle(t)
+	subs := map[string]*screen{}
+	for name, f := range map[string]streams.Filter{
+		"object": {Objects: []string{"set-1/hall"}}, "district": {Districts: []string{"gusu"}}, "class": cql(t, "class = 'building'"),
+		"closed": {Objects: []string{"set-2/vault"}}, // R28: what may not be seen may not be asked for
+	} {
+		s := newScreen(c.connect(t, ""))
+		if err := s.client.Subscribe(context.Background(), streams.Subscription{ID: "s", Filter: f, Ack: ack("s")}); err != nil {
+			t.Fatal(err)
+		}
+		want := map[twin.DatastreamID]string{1: "[1,1,1,2]"}
+		if name == "closed" {
+			want = nil
+		}
+		s.until(t, want)
+		subs[name] = s
+	}
+	places.put(1, streams.Place{})
+	places.put(2, streams.Place{Object: "set-1/hall-a", Class: "building", District: "gusu", Parents: []string{"set-1/hall"}})
+	places.put(3, streams.Place{Object: "set-2/vault", Class: "building"})
+	c.hub.Invalidate(1, 2, 3)
+	c.log.Append(streamtest.Reading(2, 2, 22), streamtest.Reading(1, 2, 11), streamtest.Reading(3, 2, 33))
+	c.settle(t)
+	for name, s := range subs {
+		want := map[twin.DatastreamID]string{2: "[2,2,22,2]"}
+		if name == "closed" {
+			want = nil
+		}
+		s.client.Send([]byte(`{"type":"heartbeat","marker":1}`))
+		if err := s.pump(func() bool { return s.marker == 1 }); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(s.shows) != fmt.Sprint(want) && len(s.shows)+len(want) > 0 {
+			t.Errorf("by %s: shows %v, want %v", name, s.shows, want)
+		}
+	}
+}
+
+// bindings are Places that change.
+type bindings struct {
+	mu sync.Mutex
+	of map[twin.DatastreamID]streams.Place
+}
+
+func (b *bindings) Binding(id twin.DatastreamID) (streams.Place, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, ok := b.of[id]
+	return p, ok
+}
+
+func (b *bindings) put(id twin.DatastreamID, p streams.Place) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.of[id] = p
+}

@@ -126,16 +126,15 @@ const (
 	ahead           // beyond the last record
 )
 
-// find gives the number of the first reading after a position, and the mark that
-// it belongs to.
-func (r *recents) find(pos twin.Position) (start uint64, at int, how reach) {
+// find gives the number of the first reading after a position.
+func (r *recents) find(pos twin.Position) (start uint64, how reach) {
 	switch {
 	case pos.Epoch != r.epoch || pos.Offset < r.from:
-		return 0, 0, tooOld
+		return 0, tooOld
 	case pos.Offset > r.lastSeen:
-		return 0, 0, ahead
+		return 0, ahead
 	case pos.Offset == r.from:
-		return r.first, r.spent, reachable
+		return r.first, reachable
 	}
 	i, ok := slices.BinarySearchFunc(r.marks[r.spent:], pos.Offset, func(m mark, offset uint64) int {
 		switch {
@@ -147,22 +146,29 @@ func (r *recents) find(pos twin.Position) (start uint64, at int, how reach) {
 		return 0
 	})
 	if !ok {
-		return 0, 0, amid
+		return 0, amid
 	}
-	i += r.spent
-	return r.marks[i].end, i + 1, reachable
+	return r.marks[r.spent+i].end, reachable
 }
 
-// of lists the numbers from start on of the readings of the members, ascending.
-func (r *recents) of(t *slotTable, members *idSet, start uint64) []uint64 {
-	var out []uint64
+// of lists the numbers from start on of the readings of the members, ascending,
+// and the number up to which the list goes: the end of a record, soon after limit
+// readings have been found.
+func (r *recents) of(t *slotTable, members *idSet, start uint64, limit int) (out []uint64, end uint64) {
 	if uint64(members.n)*4 >= r.next-start {
-		for n := start; n < r.next; n++ {
+		end = r.next
+		for n := start; n < end; n++ {
+			if len(out) == limit && end == r.next {
+				end = r.endOf(n - 1)
+				if n >= end {
+					break
+				}
+			}
 			if members.has(r.row(n).o.Datastream) {
 				out = append(out, n)
 			}
 		}
-		return out
+		return out, end
 	}
 	members.each(func(id twin.DatastreamID) bool {
 		for n := t.get(id).last; n >= start && n != 0; n = r.row(n).previous {
@@ -171,5 +177,27 @@ func (r *recents) of(t *slotTable, members *idSet, start uint64) []uint64 {
 		return true
 	})
 	slices.Sort(out)
-	return out
+	if len(out) <= limit {
+		return out, r.next
+	}
+	end = r.endOf(out[limit-1])
+	for limit < len(out) && out[limit] < end {
+		limit++
+	}
+	return out[:limit], end
+}
+
+// endOf is the number of the first reading after the record of the given one.
+func (r *recents) endOf(number uint64) uint64 { return r.marks[r.markOf(number)].end }
+
+// markOf is the index of the first mark beyond a reading.
+func (r *recents) markOf(number uint64) int {
+	marks := r.marks[r.spent:]
+	i, _ := slices.BinarySearchFunc(marks, number, func(m mark, number uint64) int {
+		if m.end <= number {
+			return -1
+		}
+		return 1
+	})
+	return r.spent + i
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -108,7 +109,7 @@ func (c *Client) resume(ctx context.Context, v *view, r *request) error {
 		h.recent.first, h.recent.next = 1, 1
 		h.recent.reset(h.pos)
 	}
-	if _, _, how := h.recent.find(after); how == reachable && v.resumed != nil && !v.resumed.full && v.resumed.after == after.Offset && v.interval == 0 {
+	if _, how := h.recent.find(after); how == reachable && v.resumed != nil && !v.resumed.full && v.resumed.after == after.Offset && v.interval == 0 {
 		// As others before it: the deltas are made already.
 		h.m.resumes.WithLabelValues("memory").Inc()
 		hd, _ := v.take(c)
@@ -180,7 +181,7 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 		if err := a.c.Closed(); err != nil {
 			return "", &twin.Error{Code: twin.CodeUnavailable, Op: "subscribe", Message: "the connection is closing", Err: err}
 		}
-		if a.done.Epoch != h.pos.Epoch {
+		if a.done.Epoch != h.pos.Epoch && h.pos.Epoch != "" {
 			if a.acked {
 				return "", a.fail(errors.New(reasonEpoch))
 			}
@@ -197,11 +198,12 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 				return "", a.fail(err)
 			}
 		case early:
-			if waited >= earlyWait {
+			// A node that has just started or lags comes there soon.
+			if waited >= h.o.ResumeTimeout {
 				return reasonBehind, nil
 			}
 			began := time.Now()
-			h.waitForGroup(ctx, earlyWait-waited)
+			h.waitForGroup(ctx, h.o.ResumeTimeout-waited)
 			waited += max(time.Since(began), time.Millisecond)
 			if ctx.Err() != nil {
 				return "", a.fail(ctx.Err())
@@ -228,9 +230,6 @@ func (a *arrival) run(ctx context.Context) (reason string, err error) {
 		}
 	}
 }
-
-// earlyWait is how long a client from a node that is ahead waits for this one.
-const earlyWait = 2 * time.Second
 
 // fail ends a client who was told that it resumes and cannot go on: it knows its
 // position and may try again.
@@ -262,13 +261,15 @@ func (h *Hub) waitForGroup(ctx context.Context, d time.Duration) {
 // client has its place in the view.
 func (a *arrival) fromMemory(ctx context.Context) step {
 	h, v := a.c.hub, a.v
-	start, at, how := h.recent.find(a.done)
-	switch how {
-	case tooOld:
+	start, how := h.recent.find(a.done)
+	switch {
+	case h.pos.Epoch == "": // nothing has come yet
+		return early
+	case how == tooOld:
 		return outOfReach
-	case amid:
+	case how == amid:
 		return between
-	case ahead:
+	case how == ahead:
 		return early
 	}
 	a.accept()
@@ -276,7 +277,8 @@ func (a *arrival) fromMemory(ctx context.Context) step {
 		a.latest(ctx, start)
 		return arrived
 	}
-	frames, pos, rest := a.encode(ctx, start, at, h.o.QueueBytes/4)
+	whole := a.done == *a.r.After // nothing was queued before
+	frames, pos, rest := a.encode(ctx, start, h.o.QueueBytes/4)
 	for _, f := range frames {
 		a.c.push(f)
 	}
@@ -288,7 +290,7 @@ func (a *arrival) fromMemory(ctx context.Context) step {
 		frames = append(frames, f)
 		a.c.push(f)
 	}
-	if !a.fromLog && v.m.live == nil {
+	if whole && v.m.live == nil {
 		v.resumed = &resumed{after: a.r.After.Offset, most: h.o.QueueBytes / 4}
 		for _, f := range frames {
 			v.resumed.add(f)
@@ -320,7 +322,8 @@ func (a *arrival) accept() {
 func (a *arrival) latest(ctx context.Context, start uint64) {
 	h, v := a.c.hub, a.v
 	ids := []twin.DatastreamID{}
-	for _, n := range h.recent.of(&h.slots, &v.members, start) {
+	numbers, _ := h.recent.of(&h.slots, &v.members, start, math.MaxInt)
+	for _, n := range numbers {
 		ids = append(ids, h.recent.row(n).o.Datastream)
 	}
 	slices.Sort(ids)
@@ -366,22 +369,20 @@ func (a *arrival) corrections(ctx context.Context) *Frame {
 }
 
 // encode makes deltas of the readings kept from number start on, cut at the ends
-// of records; rest tells that there are more than maxBytes.
-func (a *arrival) encode(ctx context.Context, start uint64, at, maxBytes int) (frames []*Frame, pos twin.Position, rest bool) {
+// of records, up to about maxBytes; pos is the position of the last, and rest
+// tells that there are more.
+func (a *arrival) encode(ctx context.Context, start uint64, maxBytes int) (frames []*Frame, pos twin.Position, rest bool) {
 	h, v := a.c.hub, a.v
-	numbers := h.recent.of(&h.slots, &v.members, start)
+	r := &h.recent
+	numbers, end := r.of(&h.slots, &v.members, start, max(1, maxBytes/minRowBytes))
 	size := 0
-	marks := h.recent.marks
 	d := &batchDelta{a: a}
 	for i := 0; i < len(numbers); {
-		for at < len(marks) && marks[at].end <= numbers[i] {
-			at++
+		m := r.marks[r.markOf(numbers[i])]
+		for ; i < len(numbers) && numbers[i] < m.end; i++ {
+			d.add(&r.row(numbers[i]).o)
 		}
-		end := marks[at].end
-		for ; i < len(numbers) && numbers[i] < end; i++ {
-			d.add(&h.recent.row(numbers[i]).o)
-		}
-		pos = twin.Position{Epoch: h.recent.epoch, Offset: marks[at].offset}
+		pos = twin.Position{Epoch: r.epoch, Offset: m.offset}
 		if size+len(d.buf) > maxBytes || len(d.buf) > resumeFrameBytes {
 			if f := d.finish(ctx, pos); f != nil {
 				size += len(f.JSON)
@@ -392,11 +393,18 @@ func (a *arrival) encode(ctx context.Context, start uint64, at, maxBytes int) (f
 			}
 		}
 	}
-	if f := d.finish(ctx, h.pos); f != nil {
+	pos = h.pos
+	if rest = end < r.next; rest {
+		pos = twin.Position{Epoch: r.epoch, Offset: r.marks[r.markOf(end-1)].offset}
+	}
+	if f := d.finish(ctx, pos); f != nil {
 		frames = append(frames, f)
 	}
-	return frames, h.pos, false
+	return frames, pos, rest
 }
+
+// minRowBytes is what an encoded reading takes at least.
+const minRowBytes = 16
 
 const resumeFrameBytes = 32 << 10
 
@@ -487,7 +495,7 @@ func (a *arrival) group(ctx context.Context, batches []*block.Batch, pos twin.Po
 		}
 	}
 	err := a.c.Closed()
-	_, _, how := h.recent.find(a.done)
+	_, how := h.recent.find(a.done)
 	if err == nil {
 		err = ctx.Err()
 	}

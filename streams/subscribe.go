@@ -112,7 +112,7 @@ func (h *Hub) check(s Subscription) (*request, error) {
 // Subscribe adds a subscription, or replaces the one with the same id: Ack, then
 // a snapshot, or with After what was missed, and then every delta after it. It
 // waits until the hub is ready and, when a resumption reads the log, until the
-// client has taken what it missed.
+// client has taken what it missed: whoever calls Next must not wait for it.
 //
 // CodeTooMany says that the client has as many subscriptions as it may.
 func (c *Client) Subscribe(ctx context.Context, s Subscription) error {
@@ -299,6 +299,9 @@ func (h *Hub) difference(from *view, old *hold, v *view, sub string) (*capture, 
 		if from == nil || !from.members.has(id) {
 			return false
 		}
+		if from.m.live == nil && from.c == nil {
+			return true
+		}
 		s := h.slots.get(id)
 		o, ok := h.o.State.Latest(id)
 		if !ok || !from.wants(h, s, &o) {
@@ -308,8 +311,11 @@ func (h *Hub) difference(from *view, old *hold, v *view, sub string) (*capture, 
 		return from.c == nil || from.c.changed[id] <= old.sent
 	}
 	v.members.each(func(id twin.DatastreamID) bool {
+		if had(id) {
+			return true
+		}
 		s := h.slots.get(id)
-		if o, ok := h.o.State.Latest(id); ok && v.wants(h, s, &o) && !had(id) {
+		if o, ok := h.o.State.Latest(id); ok && v.wants(h, s, &o) {
 			cp.rows = append(cp.rows, snapRow{s.ds, o})
 		}
 		return true

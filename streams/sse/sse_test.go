@@ -128,7 +128,8 @@ func TestProtocolExample(t *testing.T) {
 
 // A reader that comes back gets what it missed, and nothing twice.
 func TestLastEventIDResumes(t *testing.T) {
-	d, base := serve(t, nil)
+	// A position that this node has not reached is waited for, here not for long.
+	d, base := serve(t, func(o *streams.Options) { o.ResumeTimeout = 50 * time.Millisecond })
 	for i := range 3 {
 		d.Log.Append(streamtest.Reading(12, int64(1790000001000+i), float64(i)))
 	}

@@ -186,8 +186,12 @@ func (ss *session) sendClose(w *writer, e *streams.CloseError) {
 		return
 	}
 	p = append([]byte(nil), p[n:]...)
+	patience := ss.server.o.CloseGrace
+	if e.Code == streams.CloseSlow { // who is slow learns so when it takes what it has
+		patience = ss.server.o.WriteTimeout
+	}
 	go func() {
-		_ = ss.conn.SetWriteDeadline(time.Now().Add(ss.server.o.CloseGrace))
+		_ = ss.conn.SetWriteDeadline(time.Now().Add(patience))
 		_, _ = ss.conn.Write(p)
 		ss.wrote()
 	}()
