@@ -43,10 +43,11 @@ func (e *CloseError) Error() string {
 // Unsubscribe and Authenticate have one caller at a time, the transport's
 // reader; Next has one, its writer; Send, Close and Detach are free.
 type Client struct {
-	hub     *Hub
-	onClose func(*CloseError)
-	shard   int
-	at      int // index in its shard; guarded by Hub.mu
+	hub      *Hub
+	onClose  func(*CloseError)
+	onQueued func()
+	shard    int
+	at       int // index in its shard; guarded by Hub.mu
 
 	// Guarded by Hub.mu.
 	see    func(context.Context) (View, error)
@@ -57,7 +58,7 @@ type Client struct {
 	events eventSet  // of all subscriptions
 	coming *arrival  // a subscription on its way to the present; nil: none
 
-	wake chan struct{} // 1 when there is something to take
+	wake chan struct{} // 1 when there is something to take; nil with onQueued
 
 	mu     sync.Mutex
 	queue  []item
@@ -216,10 +217,24 @@ func (c *Client) purgeEvents(access View) {
 }
 
 func (c *Client) signal() {
+	if c.onQueued != nil {
+		c.onQueued()
+		return
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Take is Next for a client with OnQueued: it does not wait, and gives dst as it
+// is when nothing is queued.
+func (c *Client) Take(dst []*Frame, maxBytes int) ([]*Frame, error) {
+	dst, _ = c.takeQueued(dst, maxBytes)
+	if err := c.Closed(); err != nil {
+		return dst[:0], err
+	}
+	return dst, nil
 }
 
 // Next waits for messages and appends to dst what is queued, up to about

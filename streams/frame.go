@@ -3,8 +3,6 @@ package streams
 import (
 	"sync"
 
-	"github.com/gorilla/websocket"
-
 	"cityhub/twin"
 )
 
@@ -39,6 +37,13 @@ func (k FrameKind) String() string {
 	return "control"
 }
 
+// Form is a way in which a transport writes frames, e.g. compressed. The
+// transport that uses forms gives them their meaning.
+type Form uint8
+
+// maxForms is the number of Forms, from 0.
+const maxForms = 4
+
 // Frame is one encoded message, shared by every client that gets it: nobody
 // changes it. It is safe for concurrent use.
 type Frame struct {
@@ -49,20 +54,19 @@ type Frame struct {
 	view    *view  // of a delta: what a purge looks for
 	dataset string // of an event: whose visibility decides
 
-	once     sync.Once
-	prepared *websocket.PreparedMessage
-	err      error
+	forms [maxForms]form
 }
 
-// Prepared is the frame in WebSocket form, made at the first call and shared by
-// all later ones.
-func (f *Frame) Prepared() (*websocket.PreparedMessage, error) {
-	f.once.Do(func() {
-		f.prepared, f.err = websocket.NewPreparedMessage(websocket.TextMessage, f.JSON)
-	})
-	return f.prepared, f.err
+type form struct {
+	once sync.Once
+	data []byte
+	err  error
 }
 
-// Shared reports whether the frame may go to more than one client, so that
-// preparing it pays.
-func (f *Frame) Shared() bool { return f.Kind != FrameControl && f.Kind != FrameChanged }
+// In is the frame in a Form below 4: what encode gave at the first call, shared by all
+// later ones. encode may ask for another Form of the same frame.
+func (f *Frame) In(of Form, encode func() ([]byte, error)) ([]byte, error) {
+	m := &f.forms[of]
+	m.once.Do(func() { m.data, m.err = encode() })
+	return m.data, m.err
+}

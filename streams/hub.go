@@ -614,6 +614,10 @@ type ClientOptions struct {
 	// OnClose is called once when the client is closed, possibly under the hub's
 	// lock: it must not block or call the Hub. nil: nobody asks.
 	OnClose func(*CloseError)
+	// OnQueued is called when there is something for Take, or the client was
+	// closed, possibly under the hub's lock: it must not block or call the Hub.
+	// nil: the transport waits with Next.
+	OnQueued func()
 }
 
 // Connect takes a client in. CodeTooMany: as many clients as MaxClients are
@@ -632,7 +636,10 @@ func (h *Hub) Connect(o ClientOptions) (*Client, error) {
 		return nil, err
 	}
 	h.lastClient++
-	c := &Client{hub: h, who: who, see: o.View, onClose: o.OnClose, shard: h.lastClient % heartbeatShards, wake: make(chan struct{}, 1)}
+	c := &Client{hub: h, who: who, see: o.View, onClose: o.OnClose, onQueued: o.OnQueued, shard: h.lastClient % heartbeatShards}
+	if c.onQueued == nil {
+		c.wake = make(chan struct{}, 1)
+	}
 	c.at = len(h.clients[c.shard])
 	h.clients[c.shard] = append(h.clients[c.shard], c)
 	h.nclients++

@@ -80,6 +80,14 @@ func CityHub() Rules {
 				Why: "only streams speaks WebSocket: the hub prepares a frame once for all clients, streams/ws serves them, streams/client is a client of it, as programs, their load client and tests may be",
 			},
 			{
+				Import: []string{"github.com/fxamacker/cbor/..."}, In: []string{"streams/ws/...", "streams/client/..."}, Tests: true,
+				Why: "only the stream has messages in CBOR; the others speak JSON",
+			},
+			{
+				Import: []string{"github.com/santhosh-tekuri/jsonschema/..."}, In: nil, Tests: true,
+				Why: "only tests check what is sent against the published schemas; the program checks what it reads by hand, with errors that name the field",
+			},
+			{
 				Import: []string{"C"}, In: nil,
 				Why: "the binary stays pure Go: CGO_ENABLED=0 builds it for every machine a city has",
 			},

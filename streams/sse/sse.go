@@ -11,9 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"cityhub/streams"
@@ -27,16 +24,22 @@ type Options struct {
 	// Problem writes an error as the response to a request that is refused.
 	Problem func(w http.ResponseWriter, r *http.Request, err error)
 
-	Origins      streams.Origins // whose pages may read, besides the hub's own
-	Retry        time.Duration   // what a browser waits before it comes back; zero means 3 s
-	WriteTimeout time.Duration   // for one batch of events to be taken; zero means 10 s
-	Logger       *slog.Logger    // nil means none
+	Origins streams.Origins // whose pages may read, besides the hub's own
+	// Identity is whose a stream is, for the limits of one caller: e.g. the name of
+	// a token. nil, or empty: the address counts, see streams.AddressOf.
+	Identity       func(*http.Request) string
+	OpensPerSecond int // streams begun by one caller, with a reserve of ten seconds; zero means 200
+
+	Retry        time.Duration // what a browser waits before it comes back; zero means 3 s
+	WriteTimeout time.Duration // for one batch of events to be taken; zero means 10 s
+	Logger       *slog.Logger  // nil means none
 }
 
 // Handler is the handler of /stream/events.
 type Handler struct {
-	o     Options
-	meter streams.Meter
+	o        Options
+	meter    streams.Meter
+	arrivals *streams.Arrivals
 }
 
 // New makes a Handler.
@@ -44,8 +47,8 @@ func New(o Options) (*Handler, error) {
 	switch {
 	case o.Hub == nil || o.Auth == nil || o.Problem == nil:
 		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new event handler", Field: "Hub, Auth, Problem", Message: "are needed"}
-	case o.Retry < 0 || o.WriteTimeout < 0:
-		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new event handler", Field: "Retry, WriteTimeout", Message: "a negative duration", Hint: "zero means the default"}
+	case o.Retry < 0 || o.WriteTimeout < 0 || o.OpensPerSecond < 0:
+		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new event handler", Field: "Retry, WriteTimeout, OpensPerSecond", Message: "a limit is negative", Hint: "zero means the default"}
 	}
 	if err := o.Origins.Validate(); err != nil {
 		return nil, err
@@ -59,13 +62,14 @@ func New(o Options) (*Handler, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Handler{o: o, meter: o.Hub.Meter("sse")}, nil
+	return &Handler{o: o, meter: o.Hub.Meter("sse"), arrivals: streams.NewArrivals(o.OpensPerSecond, nil)}, nil
 }
 
 const batchBytes = 64 << 10
 
-// ServeHTTP streams events until the client leaves or the hub ends it. A
-// Last-Event-ID needs no more than what every client gets: a new snapshot.
+// ServeHTTP streams events until the client leaves or the hub ends it. With a
+// Last-Event-ID it goes on after that position or, where the log does not reach
+// back to it, begins with a snapshot.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -77,8 +81,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.o.Problem(w, r, err)
 		return
 	}
-	f, err := ParseFilter(r.URL.Query())
+	sub, err := ParseSubscription(r.URL.Query())
 	if err != nil {
+		h.o.Problem(w, r, err)
+		return
+	}
+	if after, err := twin.ParsePosition(r.Header.Get("Last-Event-ID")); err == nil && !after.IsZero() {
+		sub.After = &after
+	}
+	caller := streams.Caller(r, h.o.Identity)
+	if err := h.arrivals.Came(caller); err != nil {
 		h.o.Problem(w, r, err)
 		return
 	}
@@ -93,7 +105,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rc := http.NewResponseController(w)
 	client, err := h.o.Hub.Connect(streams.ClientOptions{
-		View: view,
+		View:     view,
+		Identity: caller,
 		OnClose: func(e *streams.CloseError) {
 			// A write that waits for a client which takes nothing ends soon.
 			if e.Code != streams.CloseNormal {
@@ -106,8 +119,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer client.Detach()
-	if err := client.Subscribe(ctx, streams.Subscription{ID: "events", Filter: f}); err != nil {
-		h.o.Problem(w, r, err)
+	if err := client.Subscribe(ctx, sub); err != nil {
+		h.o.Problem(w, r, renamed(err))
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { client.Close(streams.CloseNormal, "left") })
@@ -164,79 +177,16 @@ func (h *Handler) ended(r *http.Request, err error) {
 }
 
 // appendEvent appends a frame as an event. Only one that completes a position
-// has an id: the parts of a snapshot before its last complete none.
+// has an id: the parts of a snapshot before its last complete none, and an event
+// beside the readings says nothing of them.
 func appendEvent(dst []byte, f *streams.Frame) []byte {
 	dst = append(dst, "event: "...)
 	dst = append(dst, f.Kind.String()...)
-	if f.Kind != streams.FrameSnapshot || f.Position != (twin.Position{}) {
+	if f.Kind != streams.FrameEvent && f.Position != (twin.Position{}) {
 		dst = append(dst, "\nid: "...)
 		dst = append(dst, f.Position.String()...)
 	}
 	dst = append(dst, "\ndata: "...)
 	dst = append(dst, f.JSON...) // one line
 	return append(dst, '\n', '\n')
-}
-
-// ParseFilter reads property, datastream and bbox; the first two may come more
-// than once and hold lists separated by commas. An error names the parameter.
-func ParseFilter(q url.Values) (streams.Filter, error) {
-	var f streams.Filter
-	for name, values := range q {
-		for _, value := range values {
-			switch name {
-			case "property":
-				f.ObservedProperties = append(f.ObservedProperties, strings.Split(value, ",")...)
-			case "datastream":
-				for _, s := range strings.Split(value, ",") {
-					id, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-					if err != nil {
-						return f, badParameter(name, fmt.Sprintf("%q is no Datastream id", s), "ids are whole numbers from 1")
-					}
-					f.Datastreams = append(f.Datastreams, twin.DatastreamID(id))
-				}
-			case "bbox":
-				if f.BBox != nil {
-					return f, badParameter(name, "given more than once", "")
-				}
-				var nums []float64
-				for _, s := range strings.Split(value, ",") {
-					v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
-					if err != nil {
-						return f, badParameter(name, fmt.Sprintf("%q is no number", s), "a bbox is west,south,east,north in degrees")
-					}
-					nums = append(nums, v)
-				}
-				b, err := streams.ParseBBox(nums)
-				if err != nil {
-					return f, renamed(err)
-				}
-				f.BBox = b
-			default:
-				return f, badParameter(name, "unknown parameter", "the parameters are property, datastream and bbox")
-			}
-		}
-	}
-	return f, renamed(f.Validate())
-}
-
-// renamed names the query parameter instead of the message's member.
-func renamed(err error) error {
-	var e *twin.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	c := *e
-	switch c.Field {
-	case "filter.bbox":
-		c.Field = "bbox"
-	case "filter.datastreams":
-		c.Field = "datastream"
-	case "filter.observedProperties":
-		c.Field = "property"
-	}
-	return &c
-}
-
-func badParameter(name, msg, hint string) error {
-	return &twin.Error{Code: twin.CodeInvalid, Op: "open event stream", Field: name, Message: msg, Hint: hint}
 }

@@ -109,7 +109,7 @@ func TestProtocolExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, base := serve(t, nil)
-	resp, br := open(t, base+strings.TrimPrefix(request, "GET "), http.Header{"Last-Event-Id": {"e1:1"}})
+	resp, br := open(t, base+strings.TrimPrefix(request, "GET "), nil)
 	for k, v := range map[string]string{"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Cache-Control": "no-store"} {
 		if resp.StatusCode != 200 || resp.Header.Get(k) != v {
 			t.Errorf("%d, %s: %s, want %s", resp.StatusCode, k, resp.Header.Get(k), v)
@@ -123,6 +123,51 @@ func TestProtocolExample(t *testing.T) {
 	got.WriteString(event(t, br) + "\n")
 	if got.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+// A reader that comes back gets what it missed, and nothing twice.
+func TestLastEventIDResumes(t *testing.T) {
+	// A position that this node has not reached is waited for, here not for long.
+	d, base := serve(t, func(o *streams.Options) { o.ResumeTimeout = 50 * time.Millisecond })
+	for i := range 3 {
+		d.Log.Append(streamtest.Reading(12, int64(1790000001000+i), float64(i)))
+	}
+	d.Settle(t)
+	_, br := open(t, base+"/stream/events?datastream=12", http.Header{"Last-Event-Id": {"e1:4"}})
+	event(t, br) // retry
+	var missed string
+	for !strings.Contains(missed, "id: e1:6\n") {
+		missed += event(t, br)
+	}
+	if strings.Contains(missed, "snapshot") || strings.Count(missed, "[12,") != 2 || !strings.Contains(missed, "[12,1790000001001,1,2]") || !strings.Contains(missed, "[12,1790000001002,2,2]") {
+		t.Errorf("after e1:4 comes %s", missed)
+	}
+	for _, id := range []string{"e9:4", "e1:99", "nonsense", ""} {
+		_, br := open(t, base+"/stream/events?datastream=12", http.Header{"Last-Event-Id": {id}})
+		event(t, br)
+		if e := event(t, br); !strings.HasPrefix(e, "event: snapshot\n") {
+			t.Errorf("after %q comes %s", id, e)
+		}
+	}
+}
+
+func TestOpensAreLimited(t *testing.T) {
+	d := streamtest.NewDemo(t, nil)
+	h, err := sse.New(sse.Options{Hub: d.Hub, Auth: gate{d.Gate}, Problem: streamtest.Problem, OpensPerSecond: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 0
+	for range 12 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // it leaves at once
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/stream/events", nil))
+		last = w.Code
+	}
+	if last != 429 {
+		t.Errorf("the twelfth gets %d", last)
 	}
 }
 
@@ -169,7 +214,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"?bbox=1,2,3", nil, 400, "bbox"}, {"?bbox=1,2,3,x", nil, 400, "bbox"}, {"?bbox=1,2,3,4&bbox=1,2,3,4", nil, 400, "bbox"}, {"?bbox=NaN,2,3,4", nil, 400, "bbox"},
 		{"?datastream=x", nil, 400, "datastream"}, {"?datastream=0", nil, 400, "datastream"}, {"?datastream=", nil, 400, "datastream"},
-		{"?property=", nil, 400, "property"}, {"?properties=pm25", nil, 400, "properties"},
+		{"?property=", nil, 400, "property"}, {"?mode=all", nil, 400, "mode"}, {"?minIntervalMs=5&mode=latest", nil, 400, "minIntervalMs"}, {"?minIntervalMs=500", nil, 400, "minIntervalMs"}, {"?events=rain", nil, 400, "events"},
+		{"?cql=value+%3E", nil, 400, "cql"}, {"?polygon=x", nil, 400, "polygon"}, {"?parts=maybe", nil, 400, "parts"}, {"?cql=a&cql=b", nil, 400, "cql"}, {"?district=", nil, 400, "district"}, {"?object=x", nil, 400, "object"}, {"?properties=pm25", nil, 400, "properties"},
 		{"", http.Header{"Origin": {"https://evil.example"}}, 403, "origin"},
 		{"", http.Header{"Authorization": {"Bearer wrong"}}, 401, "token"},
 	} {
@@ -195,14 +241,15 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestParseFilter(t *testing.T) {
-	q, _ := url.ParseQuery("property=pm25,pm10&property=level&datastream=12&datastream=13,14&bbox=170,-10,-170,10")
-	f, err := sse.ParseFilter(q)
+func TestParseSubscription(t *testing.T) {
+	q, _ := url.ParseQuery("property=pm25,pm10&property=level&datastream=12&datastream=13,14&bbox=170,-10,-170,10&domain=environment&district=320508,320506&object=a/1,2&object=b/1&parts=false&mode=latest&minIntervalMs=500&events=terminal,model&cql=" + url.QueryEscape("value > 75"))
+	s, err := sse.ParseSubscription(q)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(f.ObservedProperties, f.Datastreams, *f.BBox) != "[pm25 pm10 level] [12 13 14] {170 -10 -170 10}" {
-		t.Errorf("%+v %+v", f, f.BBox)
+	f := s.Filter
+	if got := fmt.Sprint(f.ObservedProperties, f.Datastreams, *f.BBox, f.Domains, f.Districts, f.Objects, f.WithoutParts, s.Mode, s.Interval, s.Events, f.CQL != nil); got != "[pm25 pm10 level] [12 13 14] {170 -10 -170 10} [environment] [320508 320506] [a/1,2 b/1] true 1 500ms [terminal model] true" {
+		t.Error(got)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,12 +110,14 @@ func reach(b *testing.B, reg prometheus.Gatherer, name string, want float64) {
 	}
 }
 
+// benchServer serves; more connections may begin than usual, for n of them do at
+// once.
 func benchServer(b *testing.B) (*streamtest.Demo, *prometheus.Registry, string) {
 	reg := prometheus.NewRegistry()
 	d := streamtest.NewDemo(b, func(o *streams.Options) {
 		o.Heartbeat, o.QueueBytes, o.QueueMessages, o.Metrics = time.Hour, 64<<20, 1<<20, reg
 	})
-	h, err := ws.New(ws.Options{Hub: d.Hub, Auth: d.Gate, Problem: streamtest.Problem})
+	h, err := ws.New(ws.Options{Hub: d.Hub, Auth: d.Gate, Problem: streamtest.Problem, OpensPerSecond: 100000})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -162,21 +165,38 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric((value(b, reg, "cityhub_stream_sent_bytes_total")-before)/frames, "B/frame")
 }
 
-// BenchmarkIdleConnection measures the memory of 1,000 subscribed connections
-// that have nothing to do: heap and stacks, not the kernel's.
+// BenchmarkIdleConnection measures the memory of 10,000 subscribed connections
+// that have nothing to do: heap and stacks, and all that the process holds, not
+// the kernel's.
 func BenchmarkIdleConnection(b *testing.B) {
-	const n = 1000
+	const n = 10000
 	for b.Loop() {
 		_, reg, addr := benchServer(b)
 		heap, stack := inUse()
+		rss := resident(b)
 		stop := startClients(b, addr, n)
 		reach(b, reg, "cityhub_stream_frames_sent_total", perClient*n)
 		time.Sleep(200 * time.Millisecond)
 		heap2, stack2 := inUse()
 		b.ReportMetric(float64(heap2-heap)/n, "heap-B/conn")
 		b.ReportMetric(float64(stack2-stack)/n, "stack-B/conn")
+		b.ReportMetric(float64(resident(b)-rss)/n, "rss-B/conn")
 		stop()
 	}
+}
+
+// resident is the memory of the process in bytes, as the system counts it; 0
+// where that is not known.
+func resident(b *testing.B) int64 {
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(data), &size, &pages); err != nil {
+		b.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 func inUse() (heap, stack int64) {
@@ -186,4 +206,125 @@ func inUse() (heap, stack int64) {
 	}
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapInuse), int64(m.StackInuse)
+}
+
+// BenchmarkNeighbours measures from append to delivery what a client waits for a
+// reading, alone and beside clients that do what they should not. One operation
+// is one reading. The ratio of the p99s is what design goals speak of.
+func BenchmarkNeighbours(b *testing.B) {
+	for _, tt := range []struct {
+		name   string
+		attack func(addr string, stop <-chan struct{})
+	}{
+		{"alone", nil},
+		{"garbage", func(addr string, stop <-chan struct{}) {
+			junk := make([]byte, 4096)
+			for i := range junk {
+				junk[i] = byte(i * 7)
+			}
+			repeat(addr, stop, 100, func(c net.Conn) { _, _ = c.Write(junk) })
+		}},
+		{"open-close-1000", func(addr string, stop <-chan struct{}) { repeat(addr, stop, 1000, func(net.Conn) {}) }},
+		{"giant-messages", func(addr string, stop <-chan struct{}) {
+			giant := frame(0x81, strings.Repeat("x", 1<<20))
+			repeat(addr, stop, 20, func(c net.Conn) { _, _ = c.Write(giant) })
+		}},
+		{"deaf", func(addr string, stop <-chan struct{}) {
+			sub := frame(0x81, `{"type":"subscribe","id":"s","filter":{"datastreams":[12]}}`)
+			var conns []net.Conn
+			for range 100 {
+				if c := dialPlain(addr); c != nil {
+					_, _ = c.Write(sub)
+					conns = append(conns, c)
+				}
+			}
+			<-stop
+			for _, c := range conns {
+				_ = c.Close()
+			}
+		}},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			d, _, addr := benchServer(b)
+			c := dialPlain(addr)
+			if c == nil {
+				b.Fatal("no connection")
+			}
+			defer c.Close()
+			_, _ = c.Write(frame(0x81, `{"type":"subscribe","id":"s","filter":{"datastreams":[13]}}`))
+			br := bufio.NewReaderSize(c, 64<<10)
+			read := func(want string) {
+				r := &raw{t: b, br: br}
+				for {
+					if f := r.read(); strings.Contains(string(f.payload), want) {
+						return
+					}
+				}
+			}
+			read(`"type":"snapshot"`)
+			stop, over := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(over)
+				if tt.attack != nil {
+					tt.attack(addr, stop)
+				}
+			}()
+			times := make([]time.Duration, 0, b.N)
+			b.ResetTimer()
+			for i := range b.N {
+				start := time.Now()
+				at := d.Log.Append(streamtest.Reading(13, int64(1790000001000+i), float64(i)))
+				read(fmt.Sprintf(`"offset":%d}`, at.Offset))
+				times = append(times, time.Since(start))
+				time.Sleep(time.Millisecond)
+			}
+			b.StopTimer()
+			close(stop)
+			<-over
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-us")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}
+
+// dialPlain opens a stream and reads no more than the answer; nil when refused.
+func dialPlain(addr string) net.Conn {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil
+	}
+	fmt.Fprintf(c, "GET /stream HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", addr, goodKey)
+	one := make([]byte, 1)
+	var head []byte
+	for !strings.HasSuffix(string(head), "\r\n\r\n") { // byte by byte: frames follow
+		if _, err := c.Read(one); err != nil {
+			_ = c.Close()
+			return nil
+		}
+		head = append(head, one[0])
+	}
+	if !strings.HasPrefix(string(head), "HTTP/1.1 101") {
+		_ = c.Close()
+		return nil
+	}
+	return c
+}
+
+// repeat opens a stream, does something with it and closes it, up to perSecond
+// times a second.
+func repeat(addr string, stop <-chan struct{}, perSecond int, do func(net.Conn)) {
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			if c := dialPlain(addr); c != nil {
+				do(c)
+				_ = c.Close()
+			}
+		}
+	}
 }

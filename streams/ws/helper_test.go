@@ -12,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"cityhub/streams"
 	"cityhub/streams/internal/streamtest"
 	"cityhub/streams/ws"
+	"cityhub/twin"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,19 +34,37 @@ type server struct {
 type bearer struct{}
 
 // gate takes the Authorization header, as the HTTP middleware will.
-type gate struct{ *streamtest.Gate }
+type gate struct {
+	*streamtest.Gate
+	demo *streamtest.Demo
+}
+
+// demoView knows the Datasets of a Demo by their codes.
+type demoView struct {
+	streams.View
+	demo *streamtest.Demo
+}
+
+// SeesDataset implements streams.DatasetView.
+func (v demoView) SeesDataset(code string) bool {
+	return v.Sees(&twin.Datastream{Dataset: v.demo.Dataset(code)})
+}
 
 func (g gate) View(ctx context.Context, token string) (streams.View, string, error) {
 	if h, _ := ctx.Value(bearer{}).(string); token == "" {
 		token = strings.TrimPrefix(h, "Bearer ")
 	}
-	return g.Gate.View(ctx, token)
+	v, role, err := g.Gate.View(ctx, token)
+	if err != nil {
+		return nil, role, err
+	}
+	return demoView{v, g.demo}, role, nil
 }
 
 func serve(t testing.TB, hub func(*streams.Options), change func(*ws.Options)) *server {
 	t.Helper()
 	d := streamtest.NewDemo(t, hub)
-	o := ws.Options{Hub: d.Hub, Auth: gate{d.Gate}, Problem: streamtest.Problem, Name: "cityhub/0.1.0", Clock: streamtest.Clock, CloseGrace: 300 * time.Millisecond}
+	o := ws.Options{Hub: d.Hub, Auth: gate{d.Gate, d}, Problem: streamtest.Problem, Name: "cityhub/0.1.0", Clock: streamtest.Clock, CloseGrace: 300 * time.Millisecond}
 	if change != nil {
 		change(&o)
 	}
@@ -56,7 +76,9 @@ func serve(t testing.TB, hub func(*streams.Options), change func(*ws.Options)) *
 	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), bearer{}, r.Header.Get("Authorization"))))
 	})
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewUnstartedServer(mux)
+	srv.Config.ReadHeaderTimeout = 2 * time.Second
+	srv.Start()
 	t.Cleanup(srv.Close)
 	addr := strings.TrimPrefix(srv.URL, "http://")
 	return &server{d, "ws://" + addr + "/stream", addr}
@@ -66,18 +88,27 @@ func serve(t testing.TB, hub func(*streams.Options), change func(*ws.Options)) *
 type client struct {
 	t    testing.TB
 	conn *websocket.Conn
+	cbor bool // what it sends and gets is CBOR on the wire
 }
 
 func (s *server) dial(t testing.TB, header http.Header) *client {
 	t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{ws.Subprotocol}, HandshakeTimeout: 5 * time.Second}
+	return s.dialAs(t, header, websocket.Dialer{Subprotocols: []string{ws.Subprotocol}})
+}
+
+// compressing offers permessage-deflate.
+var compressing = websocket.Dialer{Subprotocols: []string{ws.Subprotocol}, EnableCompression: true}
+
+func (s *server) dialAs(t testing.TB, header http.Header, d websocket.Dialer) *client {
+	t.Helper()
+	d.HandshakeTimeout = 5 * time.Second
 	conn, resp, err := d.Dial(s.url, header)
 	if err != nil {
 		t.Fatalf("dial: %v, %v", err, resp)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetReadDeadline(time.Now().Add(15 * time.Second))
-	return &client{t, conn}
+	return &client{t, conn, conn.Subprotocol() == ws.SubprotocolCBOR}
 }
 
 // greeted is a client that has read its welcome.
@@ -89,9 +120,52 @@ func (s *server) greeted(t testing.TB) *client {
 
 func (c *client) send(msg string) {
 	c.t.Helper()
-	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(msg)); err != nil {
+	kind, data := websocket.TextMessage, []byte(msg)
+	if c.cbor {
+		var v any
+		d := json.NewDecoder(strings.NewReader(msg))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			c.t.Fatal(err)
+		}
+		b, err := cbor.Marshal(numbers(v))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		kind, data = websocket.BinaryMessage, b
+	}
+	if err := c.conn.WriteMessage(kind, data); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+var cborIn = func() cbor.DecMode {
+	m, err := cbor.DecOptions{DefaultMapType: reflect.TypeFor[map[string]any]()}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return m
+}()
+
+// numbers makes numbers of CBOR of those of JSON.
+func numbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = numbers(v[k])
+		}
+	}
+	return v
 }
 
 func (c *client) read() string {
@@ -100,7 +174,15 @@ func (c *client) read() string {
 	if err != nil {
 		c.t.Fatalf("read: %v", err)
 	}
-	if kind != websocket.TextMessage {
+	if c.cbor && kind == websocket.BinaryMessage {
+		var v any
+		if err := cborIn.Unmarshal(data, &v); err != nil {
+			c.t.Fatalf("%x: %v", data, err)
+		}
+		if data, err = json.Marshal(v); err != nil {
+			c.t.Fatal(err)
+		}
+	} else if c.cbor || kind != websocket.TextMessage {
 		c.t.Fatalf("a message of kind %d", kind)
 	}
 	return string(data)

@@ -31,10 +31,10 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		if m.Type == "ping" && !json.Valid(encodePong(m.T)) {
-			t.Fatalf("%q: pong %s", data, encodePong(m.T))
+		if m.Type == "ping" && !json.Valid(encodePong(m.ping.T)) {
+			t.Fatalf("%q: pong %s", data, encodePong(m.ping.T))
 		}
-		filter, err := parseFilter(m.Filter)
+		filter, err := parseFilter(m.subscribe.Filter)
 		if err == nil {
 			err = filter.Validate()
 		}
@@ -69,14 +69,14 @@ func TestLimiter(t *testing.T) {
 	l := limiter{perSecond: 10}
 	now := time.Unix(0, 0)
 	for i := range 20 {
-		if d := l.wait(now); i < 19 && d != 0 {
+		if d := l.wait(now, 1); i < 19 && d != 0 {
 			t.Fatalf("message %d of a burst waits %v", i, d)
 		}
 	}
-	if d := l.wait(now); d != 100*time.Millisecond {
+	if d := l.wait(now, 1); d != 100*time.Millisecond {
 		t.Errorf("the message after a burst waits %v", d)
 	}
-	if d := l.wait(now.Add(10 * time.Second)); d != 0 {
+	if d := l.wait(now.Add(10*time.Second), 1); d != 0 {
 		t.Errorf("after a pause: %v", d)
 	}
 }

@@ -1,22 +1,21 @@
 // Package ws carries the hub's streams over WebSocket, as PROTOCOL.md says.
 //
-// A Server is safe for concurrent use. Every connection has a reader and a
-// writer goroutine; they end with the connection, and Shutdown of the Hub
-// closes all connections and waits for them. Whatever a client sends, it
-// harms no other client: its messages are bounded in size and rate, its queue
-// in bytes and messages, its snapshots in rows.
+// A Server is safe for concurrent use. Every connection has a reader goroutine,
+// and all share a few that write; they end with the connections, and Shutdown of
+// the Hub closes all connections and waits for them. Whatever a client sends, it
+// harms no other client: its messages are bounded in size, rate and time, its
+// queue in bytes and messages, its snapshots in rows.
+//
+// The package speaks RFC 6455 and RFC 7692 itself, on the server's side only:
+// it refuses what a lenient reader lets pass, it sends one prepared frame to
+// thousands of sockets, and a connection that waits costs it one small stack.
 package ws
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-	"sync"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"cityhub/streams"
 	"cityhub/twin"
@@ -33,11 +32,18 @@ type Options struct {
 	Name    string          // of the server in the welcome, e.g. cityhub/0.1.0
 	Origins streams.Origins // whose pages may connect, besides the hub's own
 
-	ReadLimit         int           // bytes of one message from a client; zero means 64 KiB
+	ReadLimit         int           // bytes of one message from a client; zero means 256 KiB
+	MessageTimeout    time.Duration // from a message's first byte to its last; zero means 30 s
 	MessagesPerSecond int           // from one client; more are read later; zero means 50
 	WriteTimeout      time.Duration // for one batch of messages to be taken; zero means 10 s
 	CloseGrace        time.Duration // for the client to answer a close; zero means 1 s
 	SendBuffer        int           // bytes the kernel may hold for one client; zero means 256 KiB
+
+	OpensPerSecond int // connections begun by one caller, with a reserve of ten seconds; zero means 200
+	// Identity is whose a connection is, for the limits of one caller: e.g. the name
+	// of a token. nil, or empty: the address counts, see streams.AddressOf; a hub
+	// behind a proxy gives the address that the proxy names.
+	Identity func(*http.Request) string
 
 	Clock  func() time.Time // nil means time.Now
 	Logger *slog.Logger     // nil means none
@@ -45,9 +51,10 @@ type Options struct {
 
 // Server is the handler of /stream.
 type Server struct {
-	o     Options
-	up    websocket.Upgrader
-	meter streams.Meter
+	o        Options
+	meter    streams.Meter
+	writers  *writers
+	arrivals *streams.Arrivals
 }
 
 // New makes a Server.
@@ -55,14 +62,17 @@ func New(o Options) (*Server, error) {
 	switch {
 	case o.Hub == nil || o.Auth == nil || o.Problem == nil:
 		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new stream server", Field: "Hub, Auth, Problem", Message: "are needed"}
-	case o.ReadLimit < 0 || o.MessagesPerSecond < 0 || o.WriteTimeout < 0 || o.CloseGrace < 0 || o.SendBuffer < 0:
+	case o.ReadLimit < 0 || o.MessagesPerSecond < 0 || o.WriteTimeout < 0 || o.CloseGrace < 0 || o.SendBuffer < 0 || o.MessageTimeout < 0 || o.OpensPerSecond < 0:
 		return nil, &twin.Error{Code: twin.CodeInvalid, Op: "new stream server", Message: "a limit is negative", Hint: "zero means the default"}
 	}
 	if err := o.Origins.Validate(); err != nil {
 		return nil, err
 	}
 	if o.ReadLimit == 0 {
-		o.ReadLimit = 64 << 10
+		o.ReadLimit = 256 << 10
+	}
+	if o.MessageTimeout == 0 {
+		o.MessageTimeout = 30 * time.Second
 	}
 	if o.MessagesPerSecond == 0 {
 		o.MessagesPerSecond = 50
@@ -82,70 +92,67 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, meter: o.Hub.Meter("ws")}
-	s.up = websocket.Upgrader{
-		HandshakeTimeout: o.WriteTimeout,
-		// Clients send little: what a message needs beyond is borrowed.
-		ReadBufferSize:  512,
-		WriteBufferSize: 1024,
-		WriteBufferPool: &sync.Pool{},
-		Subprotocols:    []string{Subprotocol},
-		CheckOrigin:     func(*http.Request) bool { return true }, // checked before
-		Error: func(w http.ResponseWriter, r *http.Request, status int, cause error) {
-			code := twin.CodeInvalid
-			if status >= 500 {
-				code = twin.CodeInternal
-			}
-			o.Problem(w, r, &twin.Error{Code: code, Op: "open stream", Message: "this is not a WebSocket handshake", Hint: "connect with a WebSocket client, version 13, or read /stream/events", Err: cause})
-		},
-	}
-	return s, nil
+	return &Server{o: o, meter: o.Hub.Meter("ws"), writers: newWriters(), arrivals: streams.NewArrivals(o.OpensPerSecond, o.Clock)}, nil
 }
 
 // ServeHTTP turns the request into a stream connection. It returns when the
 // connection is established; the connection lives on without it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.o.Origins.Check(r); err != nil {
+	if err := s.serve(w, r); err != nil {
 		s.o.Problem(w, r, err)
-		return
 	}
-	if offered := websocket.Subprotocols(r); len(offered) > 0 && !slices.Contains(offered, Subprotocol) {
-		s.o.Problem(w, r, &twin.Error{Code: twin.CodeInvalid, Op: "open stream", Field: "Sec-WebSocket-Protocol", Message: fmt.Sprintf("expected %s", Subprotocol), Hint: "offer this subprotocol, or none"})
-		return
+}
+
+// serve gives the error that answers a request which was not taken over.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.o.Origins.Check(r); err != nil {
+		return err
+	}
+	a, err := agree(r)
+	if err != nil {
+		// RFC 6455 §4.4: what version the server speaks.
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return err
+	}
+	caller := streams.Caller(r, s.o.Identity)
+	if err := s.arrivals.Came(caller); err != nil {
+		return err
 	}
 	// What the middleware found out about the caller outlives the request.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	ss := newSession(s, ctx, cancel)
+	fail := func(err error) error {
+		cancel()
+		if ss.client != nil {
+			ss.client.Detach()
+		}
+		return err
+	}
 	_, role, err := s.o.Auth.View(ctx, "")
 	if err != nil {
-		cancel()
-		s.o.Problem(w, r, err)
-		return
+		return fail(err)
 	}
-	ss := &session{server: s, ctx: ctx, cancel: cancel, written: make(chan struct{})}
-	client, err := s.o.Hub.Connect(streams.ClientOptions{
-		View:    ss.viewOf(""),
-		Hello:   func(pos twin.Position) []byte { return s.encodeWelcome(pos.Epoch, role) },
-		OnClose: ss.closed,
+	ss.client, err = s.o.Hub.Connect(streams.ClientOptions{
+		View:     ss.viewOf(""),
+		Identity: caller,
+		Hello:    func(pos twin.Position) []byte { return s.encodeWelcome(pos.Epoch, role) },
+		OnClose:  ss.closed,
+		OnQueued: ss.wake,
 	})
 	if err != nil {
-		cancel()
-		s.o.Problem(w, r, err)
-		return
+		return fail(err)
 	}
-	ss.client = client
-	h := &hijacker{ResponseWriter: w}
-	conn, err := s.up.Upgrade(h, r, nil)
+	conn, hijacked, err := upgrade(w, a, s.o.WriteTimeout)
 	if err != nil {
-		cancel()
-		client.Detach()
-		if h.conn != nil {
-			_ = h.conn.Close()
+		if err = fail(err); !hijacked {
+			return err
 		}
 		s.o.Logger.Debug("no stream opened", slog.String("remote", r.RemoteAddr), slog.Any("error", err))
-		return
+		return nil
 	}
-	if b, ok := h.conn.Conn.(interface{ SetWriteBuffer(int) error }); ok {
+	if b, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
 		_ = b.SetWriteBuffer(s.o.SendBuffer) // a hint to the kernel
 	}
-	ss.start(conn, h.conn)
+	ss.start(conn, a)
+	return nil
 }

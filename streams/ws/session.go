@@ -1,49 +1,51 @@
 package ws
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
-
-	"github.com/gorilla/websocket"
 
 	"cityhub/streams"
 	"cityhub/twin"
 )
 
-// session is one connection: readLoop takes the client's messages, writeLoop
-// sends what the hub queued. Only writeLoop writes data; gorilla's answers to
-// pings and closes come from the reader and are safe beside it.
+// session is one connection. Its reader is a goroutine of its own, the only one
+// while nothing happens; what the hub queued is sent by the server's writers.
 type session struct {
 	server *Server
 	client *streams.Client
 	ctx    context.Context // carries the caller; ends with the connection
 	cancel context.CancelFunc
 
-	conn *websocket.Conn
-	raw  *corkConn
+	conn net.Conn
+	rc   syscall.RawConn // of conn; nil: every write may wait
+	form streams.Form
+	in   frameReader
+	pace limiter
 
-	// up guards conn and raw against a close that comes before start.
-	mu sync.Mutex
+	next    *session      // in the writers' line
+	wakes   atomic.Int32  // above 0: in line, or at work
+	written chan struct{} // closed when nothing will be written any more
 
-	written  chan struct{} // closed when writeLoop has ended
-	pingSent atomic.Int64  // ns, of the ping that waits for its pong; 0: none
+	pingSent atomic.Int64 // ns, of the ping that waits for its pong; 0: none
+	echo     atomic.Int32 // 1 + the code of the client's close frame; 0: none came
+
+	// mu guards what follows, and conn against a close that comes before start.
+	mu      sync.Mutex
+	pong    []byte // the answer to the client's last ping
+	ponging bool
+	ending  bool // deadlines are those of the end now
 }
 
-const (
-	batchBytes  = 64 << 10
-	keepFrames  = 64
-	pongBeats   = 2.5 // heartbeats without a pong make a client idle
-	keepReadBuf = 8 << 10
-)
-
-var readBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+const pongBeats = 2.5 // heartbeats without a pong make a client idle
 
 // viewOf asks what the caller may see now: the bearer of token, or whoever the
 // request was made by.
@@ -54,163 +56,76 @@ func (ss *session) viewOf(token string) func(context.Context) (streams.View, err
 	}
 }
 
-func (ss *session) start(conn *websocket.Conn, raw *corkConn) {
-	ss.mu.Lock()
-	ss.conn, ss.raw = conn, raw
-	ss.mu.Unlock()
-	conn.SetPongHandler(func(string) error { ss.pingSent.Store(0); return nil })
-	// The hub's Shutdown waits for Detach, which readLoop calls last.
-	go ss.writeLoop()
-	go ss.readLoop()
+// newSession stands in line already, so that nothing is sent before start.
+func newSession(s *Server, ctx context.Context, cancel context.CancelFunc) *session {
+	ss := &session{server: s, ctx: ctx, cancel: cancel, written: make(chan struct{})}
+	ss.wakes.Store(1)
+	ss.pace.perSecond = float64(s.o.MessagesPerSecond)
+	return ss
 }
 
-// closed is the hub's notice that the client was closed. A writer that waits for
+func (ss *session) start(conn net.Conn, a agreement) {
+	ss.mu.Lock()
+	ss.conn, ss.form = conn, formOf(a)
+	if c, ok := conn.(*net.TCPConn); ok {
+		if rc, err := c.SyscallConn(); err == nil {
+			ss.rc = rc
+		}
+	}
+	ss.in.conn, ss.in.limit, ss.in.deflate = conn, ss.server.o.ReadLimit, a.deflate
+	ss.in.midway, ss.in.frames = ss.midway, ss.frames
+	if !ss.ending {
+		_ = conn.SetWriteDeadline(time.Time{}) // the handshake's
+	}
+	ss.mu.Unlock()
+	ss.server.writers.join()
+	// The hub's Shutdown waits for Detach, which read calls last.
+	go ss.read()
+	ss.server.writers.ready(ss)
+}
+
+// closed is the hub's notice that the client was closed. A write that waits for
 // a client which takes nothing is not to hold up the close; a slow client alone
 // may finish the batch, so that it learns its code.
 func (ss *session) closed(e *streams.CloseError) {
 	ss.cancel()
-	if e.Code == streams.CloseSlow {
-		return
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.ending = true
+	if e.Code != streams.CloseSlow && ss.conn != nil {
+		_ = ss.conn.SetWriteDeadline(time.Now().Add(ss.server.o.CloseGrace))
+	}
+}
+
+// midway bounds the wait for the rest of a message.
+func (ss *session) midway(on bool) {
+	var t time.Time
+	if on {
+		t = time.Now().Add(ss.server.o.MessageTimeout)
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.raw != nil {
-		_ = ss.raw.Conn.SetWriteDeadline(time.Now().Add(ss.server.o.CloseGrace))
+	if !ss.ending {
+		_ = ss.conn.SetReadDeadline(t)
 	}
 }
 
-func (ss *session) writeLoop() {
-	defer close(ss.written)
-	var frames []*streams.Frame
-	for {
-		var err error
-		frames, err = ss.client.Next(frames[:0], batchBytes)
-		var end *streams.CloseError
-		if errors.As(err, &end) {
-			ss.sendClose(end)
-			return
-		}
-		// Set, then look: a close in between sets its own deadline after ours.
-		_ = ss.raw.Conn.SetWriteDeadline(time.Now().Add(ss.server.o.WriteTimeout))
-		if ss.client.Closed() != nil {
-			continue
-		}
-		if err := ss.write(frames); err != nil {
-			// The connection is of no use any more; its end wakes the reader.
-			ss.client.Close(streams.CloseNormal, "connection lost")
-			_ = ss.raw.Close()
-			return
-		}
-		clear(frames)
-		if cap(frames) > keepFrames {
-			frames = nil
-		}
+// frames slows down a client that sends frames without sending messages.
+func (ss *session) frames(op opcode) {
+	switch {
+	case op >= opClose:
+		ss.spend(1)
+	case op == opContinuation:
+		ss.spend(1.0 / 16)
 	}
 }
 
-// write sends frames with as few system calls as they take.
-func (ss *session) write(frames []*streams.Frame) error {
-	if len(frames) == 1 && frames[0].Kind != streams.FrameHeartbeat {
-		return ss.writeAll(frames)
-	}
-	ss.raw.cork()
-	err := ss.writeAll(frames)
-	if e := ss.raw.uncork(); err == nil {
-		err = e
-	}
-	return err
-}
-
-func (ss *session) writeAll(frames []*streams.Frame) error {
-	size := 0
-	for _, f := range frames {
-		if f.Kind == streams.FrameHeartbeat {
-			ss.ping()
-		}
-		if err := ss.writeFrame(f); err != nil {
-			return err
-		}
-		size += len(f.JSON)
-	}
-	ss.server.meter.Sent(len(frames), size)
-	return nil
-}
-
-func (ss *session) writeFrame(f *streams.Frame) error {
-	if !f.Shared() {
-		return ss.conn.WriteMessage(websocket.TextMessage, f.JSON)
-	}
-	pm, err := f.Prepared()
-	if err != nil {
-		return err
-	}
-	return ss.conn.WritePreparedMessage(pm)
-}
-
-// ping rides on the heartbeats, so that liveness costs no timer per client.
-func (ss *session) ping() {
-	now := time.Now().UnixNano()
-	if sent := ss.pingSent.Load(); sent != 0 {
-		if float64(now-sent) > pongBeats*float64(ss.server.o.Hub.Heartbeat()) {
-			ss.client.Close(streams.CloseIdle, "no pong came back")
-		}
+// spend waits until the client may go on.
+func (ss *session) spend(cost float64) {
+	d := ss.pace.wait(time.Now(), cost)
+	if d <= 0 {
 		return
 	}
-	ss.pingSent.Store(now)
-	_ = ss.conn.WriteControl(websocket.PingMessage, nil, time.Time{}) // a failure shows at the next frame
-}
-
-func (ss *session) sendClose(e *streams.CloseError) {
-	grace := ss.server.o.CloseGrace
-	if e.Code != streams.CloseNormal {
-		_ = ss.raw.Conn.SetWriteDeadline(time.Now().Add(grace))
-		_ = ss.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(e.Code), reason(e.Reason)), time.Time{})
-	}
-	// The reader goes on until the client answers, so that the code is not lost
-	// in a reset, but not for long.
-	_ = ss.raw.SetReadDeadline(time.Now().Add(grace))
-}
-
-func (ss *session) readLoop() {
-	defer func() {
-		ss.client.Close(streams.CloseNormal, "left")
-		<-ss.written
-		_ = ss.raw.Close()
-		ss.client.Detach()
-	}()
-	limit := limiter{perSecond: float64(ss.server.o.MessagesPerSecond)}
-	for {
-		// Waiting here and not deeper keeps the stack of an idle connection small.
-		kind, r, err := ss.conn.NextReader()
-		if err == nil {
-			err = ss.receive(kind, r)
-		}
-		if d := limit.wait(time.Now()); d > 0 && err == nil {
-			ss.pause(d)
-		}
-		if err == nil {
-			continue
-		}
-		var bad *closing
-		if !errors.As(err, &bad) {
-			ss.broken(err)
-			return
-		}
-		ss.client.Close(bad.code, bad.reason)
-		ss.drain()
-		return
-	}
-}
-
-// closing is an error for which the session ends with a code.
-type closing struct {
-	code   streams.CloseCode
-	reason string
-}
-
-func (c *closing) Error() string { return fmt.Sprintf("%d %s", c.code, c.reason) }
-
-func (ss *session) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -219,54 +134,105 @@ func (ss *session) pause(d time.Duration) {
 	}
 }
 
-// drain reads on until the client has gone or the writer's deadline comes.
-func (ss *session) drain() {
-	for {
-		if _, _, err := ss.conn.NextReader(); err != nil {
-			return
-		}
+func (ss *session) read() {
+	err := ss.messages()
+	if err != nil {
+		ss.server.o.Logger.Debug("stream connection ended", slog.String("remote", ss.conn.RemoteAddr().String()), slog.Any("error", err))
 	}
-}
-
-// broken notes why reading ended. After a protocol error gorilla has sent its
-// own close, 1002; closing over unread input would reset the connection and
-// take that close away, so it waits for the client's end a moment.
-func (ss *session) broken(err error) {
-	var left *websocket.CloseError
-	if errors.As(err, &left) || ss.client.Closed() != nil {
-		return
-	}
-	ss.server.o.Logger.Debug("stream connection broken", slog.String("remote", ss.conn.RemoteAddr().String()), slog.Any("error", err))
-	ss.client.Close(streams.CloseNormal, "broken")
+	ss.client.Close(streams.CloseNormal, "left")
 	<-ss.written
-	if c, ok := ss.raw.Conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
-		_ = ss.raw.SetReadDeadline(time.Now().Add(ss.server.o.CloseGrace))
-		_, _ = io.Copy(io.Discard, ss.raw.Conn)
+	if outOfStep(err) {
+		ss.linger()
+	}
+	ss.in.release()
+	_ = ss.conn.Close()
+	ss.client.Detach()
+	ss.server.writers.leave()
+}
+
+// messages takes what the client sends until the connection ends; an error is
+// for the log.
+func (ss *session) messages() error {
+	for {
+		op, payload, err := ss.in.next()
+		var bad *closing
+		switch {
+		case err == nil && op == opPing:
+			ss.answer(payload)
+		case err == nil && op == opPong:
+			ss.pingSent.Store(0)
+		case err == nil && op == opClose:
+			var code int
+			if code, err = closeStatus(payload); err == nil {
+				ss.echo.CompareAndSwap(0, 1+int32(code))
+				return nil
+			}
+		case err == nil:
+			ss.spend(1)
+			err = ss.message(op, payload)
+		case errors.Is(err, os.ErrDeadlineExceeded) && ss.client.Closed() == nil:
+			err = &closing{streams.CloseMalformed, fmt.Sprintf("a message took longer than %v", ss.server.o.MessageTimeout)}
+			ss.client.Close(streams.CloseMalformed, err.Error())
+			return err
+		}
+		if err == nil {
+			continue
+		}
+		if !errors.As(err, &bad) {
+			if errors.Is(err, io.EOF) || ss.client.Closed() != nil {
+				return nil
+			}
+			return err
+		}
+		ss.client.Close(bad.code, bad.reason)
+		if outOfStep(err) {
+			return err
+		}
+		// Reading goes on, to the client's answer to the close (RFC 6455 §7.1.2).
+		ss.in.ending = true
 	}
 }
 
-// receive reads one message and does what it asks.
-func (ss *session) receive(kind int, r io.Reader) error {
-	if ss.client.Closed() != nil {
-		return nil // read on, to the close
-	}
-	if kind != websocket.TextMessage {
-		return &closing{streams.CloseMalformed, "expected a text message"}
-	}
-	buf := readBuffers.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= keepReadBuf {
-			buf.Reset()
-			readBuffers.Put(buf)
+// linger reads on for a moment: closing over unread input would reset the
+// connection and could take the close frame away.
+func (ss *session) linger() {
+	if c, ok := ss.conn.(interface{ CloseWrite() error }); ok && c.CloseWrite() == nil {
+		buf := discardBuffers.Get().(*[]byte)
+		defer discardBuffers.Put(buf)
+		for {
+			if _, err := ss.conn.Read(*buf); err != nil {
+				return
+			}
 		}
-	}()
-	limit := int64(ss.server.o.ReadLimit)
-	if n, err := buf.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
-		return err
-	} else if n > limit {
-		return &closing{streams.CloseTooLarge, fmt.Sprintf("a message has at most %d bytes", limit)}
 	}
-	m, err := parseMessage(buf.Bytes())
+}
+
+// answer has a ping answered; of several waiting only the last one is (RFC 6455
+// §5.5.3).
+func (ss *session) answer(ping []byte) {
+	ss.mu.Lock()
+	ss.pong, ss.ponging = append(ss.pong[:0], ping...), true
+	ss.mu.Unlock()
+	ss.wake()
+}
+
+// message does what one message asks, in a goroutine of its own: what it needs
+// of a stack is given back, and that of the waiting reader stays small.
+func (ss *session) message(op opcode, payload []byte) error {
+	if ss.client.Closed() != nil {
+		ss.in.ending = true
+		return nil
+	}
+	if want := opText + opcode(ss.form/2); op != want {
+		return &closing{streams.CloseMalformed, "expected a " + map[opcode]string{opText: "text", opBinary: "binary"}[want] + " message"}
+	}
+	done := make(chan error, 1)
+	go func() { done <- ss.receive(op, payload) }()
+	return <-done
+}
+
+func (ss *session) receive(op opcode, payload []byte) error {
+	m, err := parse(op, payload)
 	if err == nil {
 		err = ss.handle(m)
 	}
@@ -290,18 +256,25 @@ func (ss *session) receive(kind int, r io.Reader) error {
 func (ss *session) handle(m inbound) error {
 	switch m.Type {
 	case "ping":
-		ss.client.Send(encodePong(m.T))
+		ss.client.Send(encodePong(m.ping.T))
 		return nil
 	case "auth":
-		return ss.authenticate(m.Token)
+		return ss.authenticate(m.auth.Token)
 	case "unsubscribe":
 		return ss.client.Unsubscribe(m.ID, encodeUnsubscribed(m.ID))
+	case "update":
+		f, err := parseFilter(m.update.Filter)
+		if err != nil {
+			return err
+		}
+		return ss.client.Update(ss.ctx, m.ID, f)
 	}
-	f, err := parseFilter(m.Filter)
+	sub, err := subscription(m.subscribe)
 	if err != nil {
 		return err
 	}
-	return ss.client.Subscribe(ss.ctx, streams.Subscription{ID: m.ID, Filter: f, Ack: func(a streams.Accepted) []byte { return encodeSubscribed(m.ID, a.View) }})
+	sub.Ack = func(a streams.Accepted) []byte { return encodeSubscribed(m.ID, sub.After != nil, a) }
+	return ss.client.Subscribe(ss.ctx, sub)
 }
 
 func (ss *session) authenticate(token string) error {
