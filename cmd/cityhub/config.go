@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -29,6 +30,8 @@ type Config struct {
 	City   CityConfig
 	Ingest IngestConfig
 	Auth   AuthConfig
+
+	Webhooks WebhooksConfig
 }
 
 // HTTPConfig is about the web pages and APIs.
@@ -56,6 +59,13 @@ type LogConfig struct {
 	MaxAge       time.Duration // 0: no bound
 	MaxBytes     int64
 	MinFreeBytes int64 // below this much free disk nothing more is acknowledged
+	Replicas     int   // of the streams on an external cluster; 0: as they are, or 1
+}
+
+// WebhooksConfig is about deliveries to other systems.
+type WebhooksConfig struct {
+	PlainHosts    []string // hosts that http without TLS may reach
+	InnerNetworks []string // networks, e.g. 10.0.0.0/8, that deliveries may reach although they are not public
 }
 
 // SeriesConfig is about the time-series store.
@@ -132,6 +142,8 @@ func (c Config) Validate() error {
 		atLeast("log.maxAge", int64(c.Log.MaxAge), 0),
 		atLeast("log.maxBytes", c.Log.MaxBytes, 0),
 		atLeast("log.minFreeBytes", c.Log.MinFreeBytes, 0),
+		replicas(c.Log),
+		networks("webhooks.innerNetworks", c.Webhooks.InnerNetworks),
 		atLeast("ingest.maxFuture", int64(c.Ingest.MaxFuture), 0),
 		atLeast("ingest.maxPast", int64(c.Ingest.MaxPast), 0),
 		oneOf("series.engine", c.Series.Engine, "pebble"),
@@ -140,6 +152,27 @@ func (c Config) Validate() error {
 		atLeast("city.memoryBytes", c.City.MemoryBytes, 0),
 		oneOf("auth.anonymousRole", c.Auth.AnonymousRole, string(policy.RolePublic), string(policy.RoleAdmin)),
 	)
+}
+
+// replicas says whether the log can have as many.
+func replicas(c LogConfig) error {
+	switch {
+	case c.Replicas < 0 || c.Replicas > 5:
+		return fmt.Errorf("log.replicas: %d is not 0 to 5", c.Replicas)
+	case c.Replicas > 1 && c.URL == "":
+		return fmt.Errorf("log.replicas: %d copies need a NATS cluster: name its servers in log.url", c.Replicas)
+	}
+	return nil
+}
+
+// networks names the first text that is no network.
+func networks(key string, list []string) error {
+	for _, s := range list {
+		if _, err := netip.ParsePrefix(s); err != nil {
+			return fmt.Errorf("%s: %q is no network such as 10.0.0.0/8", key, s)
+		}
+	}
+	return nil
 }
 
 // cityURL says whether the city model's address fits its store.

@@ -24,6 +24,8 @@ import (
 	"cityhub/spatial/store"
 	"cityhub/streams"
 	"cityhub/streams/log"
+	"cityhub/streams/mqttout"
+	"cityhub/streams/webhook"
 	"cityhub/twin"
 	"cityhub/twin/block"
 	"cityhub/twin/policy"
@@ -47,13 +49,16 @@ type hub struct {
 	pipeline                  *ingest.Pipeline
 	mqtt                      *mqttd.Server
 	streams                   *streams.Hub
+	hooks                     *webhook.Manager
+	updates                   *mqttout.Server
 	cityStore                 store.Store
 	city                      *cityModel
 	stored                    *watermark // how far the series store has come
 	labels                    *labels
 	handler                   http.Handler
 	started                   time.Time
-	seriesFault, streamsFault atomic.Pointer[error] // why a view does not follow the log now; nil: it does
+	seriesFault, streamsFault atomic.Pointer[error] // as are the next two:
+	hooksFault, updatesFault  atomic.Pointer[error] // why a view does not follow the log now; nil: it does
 
 	atStart twin.Position // the last record that the log held when the hub opened it
 
@@ -86,7 +91,7 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	}
 	if h.log, err = log.Open(ctx, log.Options{
 		Dir: filepath.Join(cfg.Data, "log"), URL: cfg.Log.URL, Credentials: cfg.Log.Credentials,
-		MaxAge: cfg.Log.MaxAge, MaxBytes: cfg.Log.MaxBytes, MinFree: minFree,
+		MaxAge: cfg.Log.MaxAge, MaxBytes: cfg.Log.MaxBytes, MinFree: minFree, Replicas: cfg.Log.Replicas,
 		Logger: part("log"), Metrics: h.metrics,
 	}); err != nil {
 		return nil, err
@@ -127,15 +132,21 @@ func openHub(ctx context.Context, cfg Config, logger *slog.Logger) (_ *hub, err 
 	})
 	h.mqtt = mqttd.New(mqttd.Options{
 		Pipeline: h.pipeline, Authenticate: h.registry.Authenticate,
+		Updates:        func(terminal string, s mqttd.Sink) mqttd.UpdateSession { return h.updates.Open(terminal, s) },
 		MaxPacketBytes: cfg.MQTT.MaxPacketBytes, MaxConnections: cfg.MQTT.MaxConnections,
 		Logger: part("mqtt"), Metrics: h.metrics,
 	})
 	if h.streams, err = streams.New(streams.Options{
 		Source: streams.SourceFunc(h.tail), State: h.state, Directory: h.registry, Labels: h.labels.of,
+		Place: places{h.city}, Resume: streams.SourceFunc(h.strictTail),
 		MaxClients: cfg.HTTP.MaxStreamClients, Logger: part("streams"), Metrics: h.metrics,
 	}); err != nil {
 		return nil, err
 	}
+	if err = h.openDelivery(); err != nil {
+		return nil, err
+	}
+	h.city.join.Rebound(h.bound)
 	if h.handler, err = h.routes(); err != nil {
 		return nil, err
 	}
@@ -148,7 +159,16 @@ func (h *hub) changed(ids []twin.DatastreamID) {
 	if h.labels != nil && h.streams != nil {
 		h.labels.forget()
 		h.streams.Invalidate(ids...)
+		h.hooks.Invalidate()
+		h.updates.Invalidate()
 	}
+}
+
+// bound passes on that Datastreams observe other objects, or belong to other
+// districts, than before.
+func (h *hub) bound(ids []twin.DatastreamID) {
+	h.streams.Invalidate(ids...)
+	h.hooks.Invalidate()
 }
 
 // wrote passes on that terminals are new or have changed: the join with the city
@@ -199,6 +219,8 @@ func (h *hub) Run(ctx context.Context, httpLn, mqttLn net.Listener, ready func()
 	})
 	start("city", func(ctx context.Context) error { return h.again(ctx, &h.city.fault, h.city.Run) })
 	start("streams", func(ctx context.Context) error { return h.again(ctx, &h.streamsFault, h.streams.Run) })
+	start("webhooks", func(ctx context.Context) error { return h.again(ctx, &h.hooksFault, h.hooks.Run) })
+	start("mqtt updates", func(ctx context.Context) error { return h.again(ctx, &h.updatesFault, h.updates.Run) })
 	start("mqtt", func(ctx context.Context) error { return h.mqtt.Serve(ctx, mqttLn) })
 	start("http", func(ctx context.Context) error { return h.serveHTTP(ctx, httpLn) })
 	for _, s := range beside {

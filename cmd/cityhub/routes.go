@@ -15,8 +15,10 @@ import (
 	"cityhub/internal/web"
 	"cityhub/spatial/cityimport"
 	"cityhub/streams"
+	"cityhub/streams/asyncapi"
 	"cityhub/streams/log"
 	"cityhub/streams/sse"
+	"cityhub/streams/webhook"
 	"cityhub/streams/ws"
 	"cityhub/twin"
 	"cityhub/twin/policy"
@@ -37,11 +39,11 @@ func (h *hub) routes() (http.Handler, error) {
 	}
 	origins := streams.Origins(h.cfg.HTTP.AllowedOrigins)
 	auth := authenticator{h.gate}
-	socket, err := ws.New(ws.Options{Hub: h.streams, Auth: auth, Problem: web.Problem, Name: "cityhub/" + version, Origins: origins, Logger: h.logger.With("part", "ws")})
+	socket, err := ws.New(ws.Options{Hub: h.streams, Auth: auth, Problem: web.Problem, Identity: identity, Name: "cityhub/" + version, Origins: origins, Logger: h.logger.With("part", "ws")})
 	if err != nil {
 		return nil, err
 	}
-	events, err := sse.New(sse.Options{Hub: h.streams, Auth: auth, Problem: web.Problem, Origins: origins, Logger: h.logger.With("part", "sse")})
+	events, err := sse.New(sse.Options{Hub: h.streams, Auth: auth, Identity: identity, Problem: web.Problem, Origins: origins, Logger: h.logger.With("part", "sse")})
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +67,13 @@ func (h *hub) routes() (http.Handler, error) {
 	if err := h.cityRoutes(mux); err != nil {
 		return nil, err
 	}
+	hooks, err := h.hooks.Handler(webhook.HandlerOptions{Caller: h.webhookOwner, Problem: web.Problem})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle(webhook.Path, hooks)
+	mux.Handle(webhook.Path+"/", hooks)
+	mux.Handle("GET /api/asyncapi.yaml", asyncapi.Handler(asyncapi.Options{Version: version}))
 	mux.Handle("/stream", socket)
 	mux.Handle("/stream/events", events)
 	mux.Handle("GET /problems/{code}", web.ProblemTypes())
@@ -225,7 +234,7 @@ func (a authenticator) View(ctx context.Context, token string) (streams.View, st
 	if role == "" {
 		role = policy.RolePublic
 	}
-	return v, string(role), nil
+	return expiring(v, p.Expires), string(role), nil
 }
 
 // labels gives the streams the names that go with a Datastream. They are asked

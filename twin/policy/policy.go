@@ -112,7 +112,7 @@ func (g *Gate) Verify(ctx context.Context, token string) (Principal, error) {
 	if err != nil {
 		return Principal{}, err
 	}
-	p := Principal{Name: t.Name, Role: RolePublic}
+	p := Principal{Name: t.Name, Role: RolePublic, Expires: t.Expires}
 	if t.Role == registry.RoleOperator {
 		p.Role = RoleAdmin
 	}

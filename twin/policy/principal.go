@@ -1,6 +1,10 @@
 package policy
 
-import "cityhub/twin"
+import (
+	"time"
+
+	"cityhub/twin"
+)
 
 // Role says what a Principal may do.
 type Role string
@@ -20,6 +24,8 @@ const (
 type Principal struct {
 	Name string // of the access token, or the terminal's code; empty: anonymous
 	Role Role   // empty: RolePublic
+	// Expires is when the token ends; zero: never, or there is none.
+	Expires time.Time
 }
 
 // Anonymous reports whether nobody is known to be asking.

@@ -52,6 +52,7 @@ type Join struct {
 	wake    chan struct{} // of capacity one
 
 	working sync.Mutex // one change at a time
+	rebound func(ids []twin.DatastreamID)
 
 	mu    sync.Mutex
 	dirty changes
@@ -78,6 +79,35 @@ func NewJoin(o JoinOptions) *Join {
 	b.finish()
 	j.current.Store(b)
 	return j
+}
+
+// Rebound has fn called after each Sync that bound Datastreams to other objects,
+// districts or cells than before: with them, or with nil where they are many. Call
+// it before the first Sync. fn must not block.
+func (j *Join) Rebound(fn func(ids []twin.DatastreamID)) { j.rebound = fn }
+
+// maxRebound is how many Datastreams are named to Rebound's function.
+const maxRebound = 4096
+
+// differ lists what has other bindings in next than in old; nil: many have.
+func differ(old, next *Bindings) []twin.DatastreamID {
+	ids := []twin.DatastreamID{}
+	for id := range max(len(old.list), len(next.list)) {
+		var a, b bound
+		if id < len(old.list) {
+			a = old.list[id]
+		}
+		if id < len(next.list) {
+			b = next.list[id]
+		}
+		if a.position != b.position || old.texts[a.district] != next.texts[b.district] || old.texts[a.registered] != next.texts[b.registered] || old.texts[a.cell] != next.texts[b.cell] {
+			if len(ids) == maxRebound {
+				return nil
+			}
+			ids = append(ids, twin.DatastreamID(id))
+		}
+	}
+	return ids
 }
 
 // Bindings are the present ones.
@@ -198,6 +228,11 @@ func (j *Join) Sync(ctx context.Context) (err error) {
 	}
 	next.finish()
 	j.current.Store(next)
+	if j.rebound != nil {
+		if ids := differ(old, next); ids == nil || len(ids) > 0 {
+			j.rebound(ids)
+		}
+	}
 	return nil
 }
 

@@ -339,3 +339,15 @@ func meets(b *store.BBox, g *spatial.Geometry) bool {
 	box := g.Bounds()
 	return b.Intersects(box.Min[0], box.Min[1], box.Max[0], box.Max[1])
 }
+
+// Peek is the object at a position, as it is kept; false where it is not. It
+// never asks the store.
+func (c *Cache) Peek(position int64) (*store.Version, bool) {
+	t := c.current.Load()
+	record := t.record(position)
+	if record == nil {
+		return nil, false
+	}
+	r := reader{t: t, position: position}
+	return r.version(record), true
+}
