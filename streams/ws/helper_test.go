@@ -29,6 +29,7 @@ type server struct {
 	*streamtest.Demo
 	url  string // ws://…/stream
 	addr string
+	sent int // readings that witnesses were to see, one test at a time
 }
 
 type bearer struct{}
@@ -81,7 +82,7 @@ func serve(t testing.TB, hub func(*streams.Options), change func(*ws.Options)) *
 	srv.Start()
 	t.Cleanup(srv.Close)
 	addr := strings.TrimPrefix(srv.URL, "http://")
-	return &server{d, "ws://" + addr + "/stream", addr}
+	return &server{Demo: d, url: "ws://" + addr + "/stream", addr: addr}
 }
 
 // client is a gorilla client.
